@@ -1,0 +1,144 @@
+package policy
+
+import "sync"
+
+// Reason is the cause of an answer Usher makes itself, and of every Diagnostic: one closed list, the same word in the
+// X-Usher-Reason header, the access log, the metric label, Events, lint and explain.
+type Reason string
+
+// Reasons for answers to a request.
+const (
+	NoHost           Reason = "no-host"
+	NoPath           Reason = "no-path"
+	NoService        Reason = "no-service"
+	NoPort           Reason = "no-port"
+	NoEndpoints      Reason = "no-endpoints"
+	NoReadyEndpoints Reason = "no-ready-endpoints"
+	EndpointRefused  Reason = "endpoint-refused"
+	EndpointTimeout  Reason = "endpoint-timeout"
+	EndpointReset    Reason = "endpoint-reset"
+	EndpointDenied   Reason = "endpoint-denied"
+	BadResponse      Reason = "bad-response"
+	BadRequest       Reason = "bad-request"
+	BodyTooLarge     Reason = "body-too-large"
+	ClientClosed     Reason = "client-closed"
+	HTTPSRedirect    Reason = "https-redirect"
+	NotReady         Reason = "not-ready"
+	Internal         Reason = "internal-error"
+)
+
+// Reasons found when objects are read; those with a status also answer requests.
+const (
+	SelectorMatchesNothing Reason = "selector-matches-nothing"
+	TargetPortMismatch     Reason = "target-port-mismatch"
+	BadBackend             Reason = "bad-backend"
+	ResourceBackend        Reason = "resource-backend"
+	ExternalNameRefused    Reason = "external-name-refused"
+	BadAnnotation          Reason = "bad-annotation"
+	UnknownAnnotation      Reason = "unknown-annotation"
+	UnsupportedAnnotation  Reason = "unsupported-annotation"
+	RefusedAnnotation      Reason = "refused-annotation"
+	IneffectiveAnnotation  Reason = "ineffective-annotation"
+	BadConfigMapKey        Reason = "bad-configmap-key"
+	UnsupportedConfigMap   Reason = "unsupported-configmap-key"
+	BadHost                Reason = "bad-host"
+	BadPath                Reason = "bad-path"
+	PathConflict           Reason = "path-conflict"
+	DefaultBackendConflict Reason = "default-backend-conflict"
+	EmptyRule              Reason = "empty-rule"
+	ClassIgnored           Reason = "class-ignored"
+	ClassAmbiguous         Reason = "class-ambiguous"
+	ClassParameters        Reason = "class-parameters"
+	NoSecret               Reason = "no-secret"
+	BadSecret              Reason = "bad-secret"
+	CertificateMismatch    Reason = "certificate-mismatch"
+	CertificateExpired     Reason = "certificate-expired"
+	CertificateConflict    Reason = "certificate-conflict"
+	TrustEveryone          Reason = "trusts-every-client"
+	BadInput               Reason = "bad-input"
+	UnsupportedProtocol    Reason = "unsupported-protocol"
+)
+
+// ReasonDoc explains a Reason to the person who meets it.
+type ReasonDoc struct {
+	Reason Reason
+	Status int    // the HTTP status it answers with; 0 when it never answers a request
+	Doc    string // what it means, one sentence
+	Cure   string // what to do about it, one sentence
+}
+
+// Reasons lists every Reason with its meaning and cure, answers to requests first.
+func Reasons() []ReasonDoc { return reasonList() }
+
+// Explain returns the entry of r; an unknown reason gets an entry that says so.
+func (r Reason) Explain() ReasonDoc {
+	if d, ok := reasonIndex()[r]; ok {
+		return d
+	}
+	return ReasonDoc{Reason: r, Doc: "This reason is not in the list."}
+}
+
+var reasonIndex = sync.OnceValue(func() map[Reason]ReasonDoc {
+	index := map[Reason]ReasonDoc{}
+	for _, d := range reasonList() {
+		index[d.Reason] = d
+	}
+	return index
+})
+
+func reasonList() []ReasonDoc { return append(answerReasons(), objectReasons()...) }
+
+func answerReasons() []ReasonDoc {
+	return []ReasonDoc{
+		{NoHost, 404, "No Ingress declares this host, no wildcard covers it and no host-less rule exists.", "Compare the request's Host with `kubectl get ingress -A`; `usher explain` shows the nearest hosts."},
+		{NoPath, 404, "The host is known, but none of its paths matches and it has no default backend.", "Add a path (`/` with pathType Prefix matches everything) or a spec.defaultBackend."},
+		{NoService, 503, "The Service that the path names does not exist in the Ingress's namespace.", "Create the Service, or correct backend.service.name."},
+		{NoPort, 503, "The Service exists but has no port of that name or number.", "Correct backend.service.port, or add the port to the Service."},
+		{NoEndpoints, 503, "The Service has no endpoints at all: its selector matches no Pod, or it is scaled to zero.", "Compare the Service's selector with the Pods' labels: `kubectl get endpointslices -l kubernetes.io/service-name=NAME`."},
+		{NoReadyEndpoints, 503, "The Service has endpoints, but none is ready or still serving.", "Look at the Pods' readiness probes: `kubectl describe pod`."},
+		{EndpointRefused, 502, "Every endpoint that was tried refused the connection.", "Check that the container listens on the Service's targetPort, on all addresses rather than localhost."},
+		{EndpointTimeout, 504, "An endpoint did not accept the connection, or did not answer, within its timeout.", "Find out why the application is slow, or raise proxy-connect-timeout / proxy-read-timeout (seconds)."},
+		{EndpointReset, 502, "An endpoint closed the connection before it had answered.", "Look at the application's log for a crash or an early close; compare its keep-alive timeout with Usher's."},
+		{EndpointDenied, 503, "The endpoint's address is one that Ingresses may not reach: loopback, link-local or the API server.", "If it is meant, start Usher with --allow-upstream-cidr."},
+		{BadResponse, 502, "An endpoint answered something that is not valid HTTP, or a head over the limit.", "Check backend-protocol and the Service's appProtocol: plain HTTP sent to a TLS port looks like this."},
+		{BadRequest, 400, "The request was malformed or ambiguous, and was not forwarded.", "The access log's error field names the rule; the fault is in the client or in a proxy before Usher."},
+		{BodyTooLarge, 413, "The request body is larger than proxy-body-size allows.", "Raise proxy-body-size on the Ingress (\"0\" is no limit)."},
+		{ClientClosed, 499, "The client went away before the answer was complete.", "Nothing to do here; look at the client's timeout."},
+		{HTTPSRedirect, 308, "The host has a TLS section, so plain HTTP is redirected to HTTPS.", "Set ssl-redirect: \"false\" on the Ingress to serve plain HTTP too."},
+		{NotReady, 503, "Usher has not built its first table yet.", "Wait for /readyz; if it stays, look at Usher's log for the API server's answer."},
+		{Internal, 500, "Usher failed while it handled the request.", "This is a bug: report it with the log record of this request id."},
+	}
+}
+
+func objectReasons() []ReasonDoc {
+	return []ReasonDoc{
+		{SelectorMatchesNothing, 503, "The Service's selector matches no Pod in its namespace.", "Correct the selector, or the labels of the Pods."},
+		{TargetPortMismatch, 503, "The Service's named targetPort is declared by no Pod behind it.", "Name the container's port as the Service's targetPort does, or use a number."},
+		{BadBackend, 503, "The backend of the path names no usable Service.", "Give backend.service a name and a port."},
+		{ResourceBackend, 503, "The backend is a resource reference, which Usher does not serve.", "Use backend.service."},
+		{ExternalNameRefused, 503, "The Service's externalName is one that Ingresses may not reach.", "Use a public name; loopback, link-local and the API server are refused unless --allow-upstream-cidr opens them."},
+		{BadAnnotation, 0, "An annotation's value could not be used.", "Correct the value as the message says."},
+		{UnknownAnnotation, 0, "No option of this name exists, under either prefix.", "Correct the name, or remove the annotation."},
+		{UnsupportedAnnotation, 503, "This ingress-nginx option is recognised but not supported by this release.", "Remove it, or wait for the release that supports it; one that restricts access keeps its paths closed (503)."},
+		{RefusedAnnotation, 503, "This option pastes raw configuration or needs a WAF, and is never executed.", "Replace it by the typed option that does the same, see docs."},
+		{IneffectiveAnnotation, 0, "This annotation has no effect here, and needs none.", "Remove it when convenient."},
+		{BadConfigMapKey, 0, "A value of the ConfigMap could not be used; the default applies.", "Correct the value as the message says."},
+		{UnsupportedConfigMap, 0, "This ConfigMap key is recognised but not supported by this release, or not known at all.", "Remove it, or wait for the release that supports it."},
+		{BadHost, 0, "A rule's host is not a valid name.", "Use a DNS name in lower case, at most with one leading `*.`."},
+		{BadPath, 503, "A path is malformed.", "Start it with `/`, without `//`, `.` or `..` elements."},
+		{PathConflict, 0, "Another, older Ingress already owns this host, path and path type.", "Remove one of the two; until then the older one wins."},
+		{DefaultBackendConflict, 0, "Another, older Ingress already gives the default backend here.", "Remove one of the two; until then the older one wins."},
+		{EmptyRule, 0, "A rule has no paths.", "Add http.paths, or a spec.defaultBackend."},
+		{ClassIgnored, 0, "The Ingress belongs to no class of this controller.", "Set spec.ingressClassName to one of this controller's classes."},
+		{ClassAmbiguous, 0, "More than one IngressClass is marked as the default.", "Keep the annotation ingressclass.kubernetes.io/is-default-class on one of them."},
+		{ClassParameters, 0, "The IngressClass's parameters could not be used.", "Name an existing ConfigMap: apiGroup empty, kind ConfigMap, scope Namespace."},
+		{NoSecret, 0, "The TLS Secret does not exist, so the default certificate is served.", "Create the Secret in the Ingress's namespace, or correct secretName."},
+		{BadSecret, 0, "The TLS Secret does not hold a usable certificate and key, so the default certificate is served.", "Give it tls.crt (PEM chain) and the matching tls.key."},
+		{CertificateMismatch, 0, "The certificate does not cover the host, so the default certificate is served.", "Issue the certificate for this host, or correct secretName."},
+		{CertificateExpired, 0, "The certificate has expired or is not valid yet; it is served all the same.", "Renew it."},
+		{CertificateConflict, 0, "Another, older Ingress already gives this host's certificate.", "Use one Secret per host."},
+		{TrustEveryone, 0, "Forwarded headers are trusted from every client, which can then choose its own address.", "Set proxy-real-ip-cidr to the addresses of the load balancer."},
+		{BadInput, 0, "A file or document could not be read.", "Correct it as the message says; the objects before it stay in use."},
+		{UnsupportedProtocol, 503, "The backend's protocol is not one Usher speaks.", "Use HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP."},
+	}
+}

@@ -1,0 +1,69 @@
+package policy
+
+import "strings"
+
+// Options that are recognised and not honoured, in three groups: those that need nothing here, those a later release brings, and
+// those Usher will never execute. One that restricts access closes its paths rather than being skipped.
+
+func acceptedKeys() []Key {
+	return recognised(NoEffect, UseDefault, map[string]string{
+		"response buffering is not needed: answers are streamed": "proxy-buffering proxy-buffers-number proxy-busy-buffers-size " +
+			"proxy-max-temp-file-size proxy-buffer-size client-body-buffer-size",
+		"Go orders cipher suites itself":                      "ssl-prefer-server-ciphers",
+		"HTTP/2 push is dead in browsers":                     "http2-push-preload",
+		"there is no rewrite log; `usher explain` shows more": "enable-rewrite-log",
+		"ingress-nginx removed it before 1.15, or never acted on it": "session-cookie-hash enable-websockets enable-opentracing " +
+			"enable-influxdb add-base-url secure-verify-ca-secret",
+		"endpoints are spoken to in HTTP/1.1, which HTTP/1.0 servers accept": "proxy-http-version",
+	})
+}
+
+func unsupportedKeys() []Key {
+	later := "a later release brings it"
+	keys := recognised(Unsupported, UseDefault, map[string]string{
+		later: "from-to-www-redirect permanent-redirect permanent-redirect-code temporal-redirect temporal-redirect-code " +
+			"relative-redirects use-port-in-redirects ssl-ciphers rewrite-target use-regex app-root server-alias " +
+			"x-forwarded-prefix custom-headers connection-proxy-header proxy-redirect-from proxy-redirect-to proxy-cookie-domain " +
+			"proxy-cookie-path service-upstream proxy-ssl-secret proxy-ssl-name proxy-ssl-server-name proxy-ssl-verify-depth " +
+			"proxy-ssl-protocols proxy-ssl-ciphers affinity affinity-mode affinity-canary-behavior session-cookie-name " +
+			"session-cookie-path session-cookie-domain session-cookie-max-age session-cookie-expires session-cookie-samesite " +
+			"session-cookie-secure session-cookie-conditional-samesite-none session-cookie-change-on-failure load-balance " +
+			"upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size canary-by-header canary-by-header-value " +
+			"canary-by-header-pattern canary-by-cookie canary-weight canary-weight-total auth-tls-pass-certificate-to-upstream " +
+			"auth-tls-verify-depth auth-tls-error-page auth-realm auth-secret-type auth-method auth-signin " +
+			"auth-signin-redirect-param auth-response-headers auth-request-redirect auth-always-set-cookie auth-proxy-set-headers " +
+			"auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars auth-keepalive-requests " +
+			"auth-keepalive-timeout enable-global-auth enable-cors cors-allow-origin cors-allow-methods cors-allow-headers " +
+			"cors-allow-credentials cors-expose-headers cors-max-age limit-burst-multiplier limit-allowlist limit-whitelist " +
+			"limit-rate limit-rate-after custom-http-errors default-backend disable-proxy-intercept-errors enable-access-log " +
+			"enable-opentelemetry opentelemetry-trust-incoming-span opentelemetry-operation-name mirror-target " +
+			"mirror-request-body mirror-host fastcgi-index fastcgi-params-configmap",
+	})
+	// A canary served as an ordinary Ingress would take all traffic, and the others restrict who gets in: closed, not skipped.
+	return append(keys, recognised(Unsupported, DenyAccess, map[string]string{
+		later: "canary ssl-passthrough auth-type auth-secret auth-url satisfy allowlist-source-range whitelist-source-range " +
+			"denylist-source-range limit-connections limit-rps limit-rpm auth-tls-secret auth-tls-verify-client auth-tls-match-cn " +
+			"proxy-ssl-verify secure-backends grpc-backend",
+	})...)
+}
+
+func refusedKeys() []Key {
+	keys := recognised(Refused, UseDefault, map[string]string{
+		"raw nginx configuration has no meaning here": "configuration-snippet server-snippet stream-snippet",
+	})
+	return append(keys, recognised(Refused, DenyAccess, map[string]string{
+		"raw nginx configuration has no meaning here, and this one may restrict access": "auth-snippet",
+		"Usher has no web application firewall":                                         "enable-modsecurity enable-owasp-core-rules modsecurity-snippet modsecurity-transaction-id",
+	})...)
+}
+
+// recognised makes a row for each name; names are grouped under the sentence that explains them.
+func recognised(support Support, bad Outcome, groups map[string]string) []Key {
+	var keys []Key
+	for _, why := range sortedNames(groups) {
+		for _, name := range strings.Fields(groups[why]) {
+			keys = append(keys, Key{Name: name, Values: "any", Scope: ScopePath, Bad: bad, Support: support, Doc: why})
+		}
+	}
+	return keys
+}

@@ -1,0 +1,124 @@
+// Package policy says what a route may ask for and decides it: one behaviour per file, each with its keys, its field of Set and its
+// decision.
+//
+// An option has one representation: the text of an annotation or ConfigMap key becomes a field of Set, and the request path reads
+// that field. A new annotation is a row in its behaviour's file, nothing else. The package is pure: no clock, no chance, no I/O; what
+// a decision needs of those it asks of an Env.
+package policy
+
+// Set is every effective setting of a route. It is immutable once parsed and shared by all routes that have the same settings.
+type Set struct {
+	Redirect  Redirect
+	HSTS      HSTS
+	Forwarded Forwarded
+	Timeouts  Timeouts
+	Body      Body
+	Upstream  Upstream
+	Retry     Retry
+	Headers   Headers
+
+	// Deny, when not empty, closes every path of the Ingress with 503 and this reason: a setting that restricts access could not be
+	// honoured, so nobody gets in.
+	Deny Reason
+
+	settings []Setting
+}
+
+// Setting is one value somebody wrote, and where.
+type Setting struct {
+	Key    *Key
+	Value  string
+	Origin Origin
+}
+
+// Default is the Set of somebody who configured nothing.
+func Default() *Set {
+	return &Set{
+		Redirect:  defaultRedirect(),
+		HSTS:      defaultHSTS(),
+		Forwarded: defaultForwarded(),
+		Timeouts:  defaultTimeouts(),
+		Body:      defaultBody(),
+		Upstream:  defaultUpstream(),
+		Retry:     defaultRetry(),
+		Headers:   defaultHeaders(),
+	}
+}
+
+// Settings lists every supported key with its effective value and origin, in the order of Keys. A key nobody wrote has its
+// default and the zero Origin.
+func (s *Set) Settings() []Setting {
+	written := map[*Key]Setting{}
+	for _, w := range s.settings {
+		written[w.Key] = w
+	}
+	var out []Setting
+	for _, k := range Keys() {
+		if k.parse == nil {
+			continue
+		}
+		if w, ok := written[k]; ok {
+			out = append(out, w)
+			continue
+		}
+		out = append(out, Setting{Key: k, Value: k.Default})
+	}
+	return out
+}
+
+// Request is what a decision may know about a request. Host is without port and in lower case; Path is the normalised path, Target
+// the client's own bytes.
+type Request struct {
+	Method string
+	Scheme string // "http" or "https", as the client used it
+	Host   string
+	Path   string
+	Target string // path and query exactly as sent
+}
+
+// Env is the world outside of the request. The proxy's forgets notes; explain's records them.
+type Env interface {
+	// Note is called once for each decision that ends or changes the request, with what was decided.
+	Note(phase Phase, outcome string)
+}
+
+// Phase is a step of a request's life, in the one order all requests go through.
+type Phase string
+
+// The phases, in order. The proxy runs them by these names and explain prints them.
+const (
+	PhaseClient   Phase = "client"   // who is asking: PROXY protocol, trusted forwarded headers
+	PhaseRoute    Phase = "route"    // table, host, path
+	PhaseRedirect Phase = "redirect" // redirects and preflight answers
+	PhaseAccess   Phase = "access"   // limits, access lists, authentication
+	PhaseBody     Phase = "body"     // body limits and buffering
+	PhaseHeaders  Phase = "headers"  // rewrite and upstream request headers
+	PhasePick     Phase = "pick"     // which backend and endpoint
+	PhaseForward  Phase = "forward"  // sending, with the retry edge
+	PhaseAnswer   Phase = "answer"   // response headers, error pages
+)
+
+// Phases lists the phases in order.
+func Phases() []Phase {
+	return []Phase{PhaseClient, PhaseRoute, PhaseRedirect, PhaseAccess, PhaseBody, PhaseHeaders, PhasePick, PhaseForward, PhaseAnswer}
+}
+
+// Answer is a response that Usher makes itself. The zero Answer means: go on.
+type Answer struct {
+	Status   int
+	Reason   Reason
+	Location string // for redirects
+}
+
+// Early runs the decisions made before a backend is looked at, in phase order, and returns the first Answer, or the zero one.
+func (s *Set) Early(r *Request, hostHasTLS bool, env Env) Answer {
+	if a := s.Redirect.decide(r, hostHasTLS); a.Status != 0 {
+		env.Note(PhaseRedirect, a.Location)
+		return a
+	}
+	if s.Deny != "" {
+		env.Note(PhaseAccess, string(s.Deny))
+		return Answer{Status: 503, Reason: s.Deny}
+	}
+	return Answer{}
+}

@@ -1,0 +1,161 @@
+package route
+
+import (
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+)
+
+// Lookup finds the route of a request in two steps, neither of which ever backs up into a wider one:
+//
+//	host:  exact name, then the wildcard that covers its first label, then the host-less rules
+//	path:  Exact, then the longest Prefix by element, then the host's default backend
+//
+// For example, with hosts "shop.example.com" (paths "/" and "/cart") and "*.example.com" ("/"), GET http://shop.example.com/cart/1
+// takes "/cart" of the first; a path that "shop.example.com" lacks never goes to "*.example.com".
+
+// Hosts are the virtual hosts of a Table, by name.
+type Hosts struct {
+	exact    map[string]*Host
+	wildcard map[string]*Host // by what follows "*", with the dot: ".example.com"
+	any      *Host
+}
+
+// NewHosts indexes hosts by their names. Names must be unique.
+func NewHosts(hosts []*Host) *Hosts {
+	h := &Hosts{exact: make(map[string]*Host, len(hosts)), wildcard: map[string]*Host{}}
+	for _, host := range hosts {
+		switch {
+		case host.Name == "":
+			h.any = host
+		case strings.HasPrefix(host.Name, "*."):
+			h.wildcard[host.Name[1:]] = host
+		default:
+			h.exact[host.Name] = host
+		}
+	}
+	return h
+}
+
+// All returns every host, in no particular order.
+func (h *Hosts) All() []*Host {
+	if h == nil {
+		return nil
+	}
+	out := make([]*Host, 0, len(h.exact)+len(h.wildcard)+1)
+	for _, host := range h.exact {
+		out = append(out, host)
+	}
+	for _, host := range h.wildcard {
+		out = append(out, host)
+	}
+	if h.any != nil {
+		out = append(out, h.any)
+	}
+	return out
+}
+
+// Find returns the host that serves name (lower case, without port), or nil.
+func (h *Hosts) Find(name string) *Host {
+	if h == nil {
+		return nil
+	}
+	if host, ok := h.exact[name]; ok {
+		return host
+	}
+	if i := strings.IndexByte(name, '.'); i > 0 {
+		if host, ok := h.wildcard[name[i:]]; ok {
+			return host
+		}
+	}
+	return h.any
+}
+
+// Paths are the paths of one host.
+type Paths struct {
+	exact   map[string]*Route
+	prefix  map[string]*Route // without a trailing slash; "" is "/"
+	longest int               // length of the longest prefix, which bounds the work of a lookup
+	routes  []*Route
+}
+
+// NewPaths indexes routes by path and type. Each pair must be unique; "/a" and "/a/" are the same Prefix.
+func NewPaths(routes []*Route) Paths {
+	p := Paths{routes: routes}
+	for _, r := range routes {
+		if r.Type == Exact {
+			if p.exact == nil {
+				p.exact = map[string]*Route{}
+			}
+			p.exact[r.Path] = r
+			continue
+		}
+		if p.prefix == nil {
+			p.prefix = map[string]*Route{}
+		}
+		key := strings.TrimSuffix(r.Path, "/")
+		p.prefix[key] = r
+		p.longest = max(p.longest, len(key))
+	}
+	return p
+}
+
+// All returns the routes as they were given.
+func (p *Paths) All() []*Route { return p.routes }
+
+// Find returns the route for a normalised path, or nil.
+func (p *Paths) Find(path string) *Route {
+	if r, ok := p.exact[path]; ok {
+		return r
+	}
+	if p.prefix == nil {
+		return nil
+	}
+	return p.findPrefix(path)
+}
+
+// findPrefix tries the path's own prefixes that end at an element, longest first.
+func (p *Paths) findPrefix(path string) *Route {
+	end := len(path)
+	if end > p.longest {
+		if end = p.longest; path[end] != '/' {
+			end = strings.LastIndexByte(path[:end], '/')
+		}
+	}
+	for end >= 0 {
+		if r, ok := p.prefix[path[:end]]; ok {
+			return r
+		}
+		end = strings.LastIndexByte(path[:end], '/')
+	}
+	return nil
+}
+
+// Match is the outcome of a lookup. Route is nil when Reason says why nothing answers.
+type Match struct {
+	Host   *Host
+	Route  *Route
+	Reason policy.Reason // NoHost or NoPath; "" with a Route
+}
+
+// Lookup finds what answers a request for host (lower case, no port) and path (normalised, see Normalize).
+func (t *Table) Lookup(host, path string) Match {
+	h := t.Hosts.Find(host)
+	if h == nil {
+		return t.unclaimed(nil, policy.NoHost)
+	}
+	if r := h.Paths.Find(path); r != nil {
+		return Match{Host: h, Route: r}
+	}
+	if h.Default != nil {
+		return Match{Host: h, Route: h.Default}
+	}
+	return t.unclaimed(h, policy.NoPath)
+}
+
+func (t *Table) unclaimed(h *Host, reason policy.Reason) Match {
+	if t.Default != nil {
+		return Match{Host: h, Route: t.Default}
+	}
+	return Match{Host: h, Reason: reason}
+}

@@ -1,0 +1,164 @@
+// Package route holds the immutable result of resolving a Snapshot: which host and path goes to which backend, with which policy,
+// under which certificate, and everything that is wrong with it.
+//
+// One pointer, one generation: routes, endpoints, certificates and diagnostics change together. A Table is built whole, handed to
+// Live, and never written again; what the request path wants to remember about an endpoint lives in package pool, keyed by its
+// address. A Route names its Backend by index, so that a change of endpoints copies one slice of pointers and shares the rest.
+package route
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+)
+
+// Table is everything the data plane knows. The zero Table routes nothing.
+type Table struct {
+	Generation uint64
+	// Changed is when the oldest change that led to this Table was seen, or made where the object says so; zero if unknown.
+	Changed time.Time
+
+	Hosts    *Hosts
+	Backends []*Backend
+	// Default answers what no host or path claims; nil answers 404.
+	Default *Route
+
+	// Policy holds the controller-wide settings, for what is decided before a route is known.
+	Policy *policy.Set
+
+	Certificates *Certificates
+	Diagnostics  []Diagnostic
+	// Ingresses is what became of each Ingress that the source holds, claimed or not, for status, events and reports.
+	Ingresses []IngressState
+}
+
+// Backend is what r goes to. A Route that is broken may have none; then it is nil.
+func (t *Table) Backend(r *Route) *Backend {
+	if r == nil || r.Backend < 0 || r.Backend >= len(t.Backends) {
+		return nil
+	}
+	return t.Backends[r.Backend]
+}
+
+// IngressState is what became of one Ingress.
+type IngressState struct {
+	Object  policy.Ref
+	UID     string
+	Claimed bool
+	Class   string // the IngressClass or annotation value by which it was claimed, or the one it names
+}
+
+// PathType is how a path matches.
+type PathType string
+
+// The path types of the Ingress API. ImplementationSpecific is resolved to Prefix.
+const (
+	Exact  PathType = "Exact"
+	Prefix PathType = "Prefix"
+)
+
+// Host is one virtual host: an exact name, a wildcard ("*.example.com", one label), or "" for host-less rules.
+type Host struct {
+	Name string
+	// TLS tells whether an Ingress's TLS section names this host; plain HTTP is then redirected.
+	TLS bool
+	// Default answers paths that no Route claims: the spec.defaultBackend of the oldest Ingress with rules for this host. May be nil.
+	Default *Route
+	Paths   Paths
+	// Origin is the rule that first declared this host.
+	Origin policy.Origin
+}
+
+// Route is one path of one host.
+type Route struct {
+	Host    string
+	Path    string // normalised, as matched; see Normalize
+	Type    PathType
+	Ingress policy.Ref
+	Origin  policy.Origin // object and field that declare it
+	Backend int           // index into Table.Backends; -1 when Broken says why there is none
+	Policy  *policy.Set
+	// Broken, when not empty, is why this path answers 503 for itself. It never falls through to a wider route.
+	Broken policy.Reason
+	// Shadowed are the declarations of the same host, path and type that lost to this one.
+	Shadowed []policy.Origin
+}
+
+// Backend is a port of a Service and the endpoints behind it.
+type Backend struct {
+	Name      string // "namespace/service:port", unique in a Table
+	Namespace string
+	Service   string
+	Port      string // as the Ingress writes it: a number or a name
+	// Protocol comes from the Service port's appProtocol; ProtocolUnset where it has none. A route's backend-protocol wins.
+	Protocol policy.Protocol
+	// Endpoints are the ones new requests go to: all that are ready, or where none is, those still serving.
+	Endpoints []Endpoint
+	// Draining are terminating endpoints that still serve: only sticky holders go there. Unready are the rest, for explain.
+	Draining []Endpoint
+	Unready  []Endpoint
+	// Reason is why Endpoints is empty; "" otherwise. Detail says it with names.
+	Reason policy.Reason
+	Detail string
+	Origin policy.Origin // the Service
+}
+
+// Endpoint is one address of a Backend. It is comparable.
+type Endpoint struct {
+	Addr        netip.AddrPort // invalid for an ExternalName endpoint
+	Name        string         // host:port of an ExternalName endpoint, otherwise empty
+	Pod         string         // name of the Pod, in the Backend's namespace; may be empty
+	PodUID      string
+	Node        string
+	Zone        string
+	Ready       bool
+	Serving     bool
+	Terminating bool
+}
+
+// Address is what identifies the endpoint to the pool: "ip:port" or "name:port".
+func (e *Endpoint) Address() string {
+	if e.Name != "" {
+		return e.Name
+	}
+	return e.Addr.String()
+}
+
+// Certificate is one certificate with its key, and where it came from.
+type Certificate struct {
+	Names   []string // DNS names it is valid for, lower case, wildcards as "*.example.com"
+	Secret  policy.Ref
+	TLS     *tls.Certificate // Leaf is set
+	NotFrom time.Time
+	Until   time.Time
+}
+
+// Severity of a Diagnostic.
+type Severity string
+
+// The severities. An error affects traffic.
+const (
+	Info    Severity = "info"
+	Warning Severity = "warning"
+	Error   Severity = "error"
+)
+
+// Diagnostic is one thing that was ignored, overridden, refused or broken.
+type Diagnostic struct {
+	Severity Severity      `json:"severity"`
+	Reason   policy.Reason `json:"reason"`
+	Origin   policy.Origin `json:"origin"`
+	Message  string        `json:"message"` // with the value found and the expectation
+	Effect   string        `json:"effect"`  // on traffic
+}
+
+// String is one line: severity, origin, message, effect.
+func (d Diagnostic) String() string {
+	s := string(d.Severity) + " " + string(d.Reason) + " " + d.Origin.String() + ": " + d.Message
+	if d.Effect != "" {
+		s += "; " + d.Effect
+	}
+	return s
+}
