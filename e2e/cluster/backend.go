@@ -1,0 +1,67 @@
+package cluster
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// Echo is what a backend answers: the request as it arrived there.
+type Echo struct {
+	Backend string      // name of the backend
+	Method  string      // GET
+	Host    string      // shop.example
+	Path    string      // /a%20b?c=d, as on the wire
+	Proto   string      // HTTP/1.1
+	Header  http.Header // without Host
+}
+
+// Backend is an HTTP server that stands for a Pod.
+type Backend struct {
+	name     string
+	listener net.Listener
+	server   *http.Server
+	requests atomic.Int64
+}
+
+// StartBackend serves HTTP/1.1 and HTTP/2 without TLS on address, an
+// "IP:port" of [PodRange]. A nil handler answers each request with an [Echo] as
+// JSON. The caller ends it with [Backend.Close].
+func StartBackend(name, address string, handler http.Handler) (*Backend, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{name: name, listener: listener}
+	if handler == nil {
+		handler = http.HandlerFunc(b.echo)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	b.server = &http.Server{Handler: b.count(handler), Protocols: protocols, ReadHeaderTimeout: time.Minute}
+	go b.server.Serve(listener) //nolint:errcheck // Close ends it
+	return b, nil
+}
+
+// Requests is how many requests have arrived so far.
+func (b *Backend) Requests() int64 { return b.requests.Load() }
+
+// Close ends the backend and its connections.
+func (b *Backend) Close() { _ = b.server.Close() }
+
+func (b *Backend) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b.requests.Add(1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (b *Backend) echo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(Echo{ // a client that has gone is its own affair
+		Backend: b.name, Method: r.Method, Host: r.Host, Path: r.RequestURI, Proto: r.Proto, Header: r.Header,
+	})
+}

@@ -1,0 +1,122 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// Addresses that exist in the tests' network namespace and nowhere else.
+const (
+	// NodeAddress is the machine: the API server listens there, and requests
+	// that choose no source address come from it.
+	NodeAddress = "192.0.2.1"
+	// NodeRange may be listened on in full, one address a replica for example.
+	NodeRange = "192.0.2.0/24"
+	// PodRange may be listened on in full; the API server takes its addresses
+	// in EndpointSlices.
+	PodRange = "10.244.0.0/16"
+	// PodRange6 is the same for IPv6.
+	PodRange6 = "fd00:10:244::/64"
+)
+
+// insideVariable is set for the tests that run inside the namespace.
+const insideVariable = "USHER_E2E_INSIDE"
+
+// Main runs the tests of m in network and process namespaces of their own and
+// exits with their status. When it ends, however it ends, the kernel ends every
+// process that a test has started.
+//
+// prepare, unless nil, runs before, outside the namespace, where module
+// downloads still work; what it puts into the environment the tests see.
+//
+// Root is not needed where the kernel allows user namespaces.
+func Main(m *testing.M, prepare func() error) {
+	status, err := run(m, prepare)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+	}
+	os.Exit(status)
+}
+
+func run(m *testing.M, prepare func() error) (status int, err error) {
+	if os.Getenv(insideVariable) != "" {
+		if err := makeAddresses(); err != nil {
+			return 1, err
+		}
+		return m.Run(), nil
+	}
+	if err := findPrograms(); err != nil {
+		return 1, err
+	}
+	if prepare != nil {
+		if err := prepare(); err != nil {
+			return 1, err
+		}
+	}
+	return runInside()
+}
+
+// runInside runs this very program again inside new namespaces and returns its
+// exit status. The kernel ties the lifetime of the copy to the thread that
+// started it, hence the lock.
+func runInside() (int, error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	self := exec.Command("/proc/self/exe", os.Args[1:]...)
+	self.Stdin, self.Stdout, self.Stderr = os.Stdin, os.Stdout, os.Stderr
+	self.Env = append(os.Environ(), insideVariable+"=1")
+	self.SysProcAttr = namespaces()
+	err := self.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode(), nil
+	}
+	if err != nil {
+		return 1, fmt.Errorf("entering namespaces (root or user namespaces are needed): %w", err)
+	}
+	return 0, nil
+}
+
+func namespaces() *syscall.SysProcAttr {
+	attributes := &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
+		Pdeathsig:  syscall.SIGKILL,
+	}
+	if os.Getuid() != 0 {
+		attributes.Cloneflags |= syscall.CLONE_NEWUSER
+		attributes.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
+		attributes.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
+	}
+	return attributes
+}
+
+// makeAddresses makes the ranges local. A "local" route lets a process listen
+// on any address of the range without an interface for each. The default route
+// is for the API server, which refuses to start without one.
+func makeAddresses() error {
+	lines := []string{
+		"link set lo up",
+		"addr add " + NodeAddress + "/32 dev lo",
+		"route add local " + NodeRange + " dev lo",
+		"route add local " + PodRange + " dev lo",
+		"route add default dev lo src " + NodeAddress,
+	}
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
+		lines = append(lines, "route add local "+PodRange6+" dev lo")
+	}
+	ip := exec.Command("ip", "-batch", "-")
+	ip.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
+	var said bytes.Buffer
+	ip.Stdout, ip.Stderr = &said, &said
+	if err := ip.Run(); err != nil {
+		return fmt.Errorf("addresses of the test namespace, by ip of iproute2: %w: %s", err, said.String())
+	}
+	return nil
+}
