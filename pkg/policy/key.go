@@ -194,8 +194,8 @@ func (p *parser) configMapKey(name string) {
 	origin := Origin{Object: p.in.Object, Field: fmt.Sprintf("data[%q]", name)}
 	key, ok := configMapIndex()[name]
 	if !ok {
-		p.problems = append(p.problems, Problem{Origin: origin, Reason: UnsupportedConfigMap,
-			Message: fmt.Sprintf("ConfigMap key %s is not supported by this release", name), Effect: "ignored"})
+		p.problems = append(p.problems, Problem{Origin: origin, Reason: UnknownConfigMapKey,
+			Message: fmt.Sprintf("ConfigMap key %s is not an option of Usher or ingress-nginx", name), Effect: "ignored"})
 		return
 	}
 	p.apply(key, p.in.Values[name], origin, BadConfigMapKey)
@@ -208,16 +208,19 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 		return
 	}
 	if key.Support != Honoured {
-		p.unsupported(key, value, origin)
+		p.problems = append(p.problems, p.unsupported(key, value, origin))
 		return
 	}
 	set := *p.write()
 	if err := key.parse(&set, value); err != nil {
 		problem := Problem{Origin: origin, Reason: bad, Message: fmt.Sprintf("%s %q: %v", key.ID(), value, err),
 			Effect: "the default (" + orNone(key.Default) + ") or the ConfigMap's value applies"}
-		if key.Bad == DenyAccess {
-			p.set.Deny = bad
-			problem.Error, problem.Effect = true, "every path of this Ingress answers 503"
+		if deny, ok := err.(denial); ok {
+			problem.Reason = deny.reason
+		}
+		if key.Bad == DenyAccess || problem.Reason != bad {
+			p.set.Deny = problem.Reason
+			problem.Error, problem.Effect = true, p.deniedEffect()
 		}
 		p.problems = append(p.problems, problem)
 		return
@@ -226,9 +229,21 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 	p.set = &set
 }
 
-func (p *parser) unsupported(key *Key, value string, origin Origin) {
+// denial is a parse error that closes the paths whatever the Key's Outcome is.
+type denial struct {
+	reason Reason
+	want   string
+}
+
+func (d denial) Error() string { return d.want }
+
+// unsupported reports an option that is recognised and not honoured, and closes the paths where it would have restricted access.
+func (p *parser) unsupported(key *Key, value string, origin Origin) Problem {
 	problem := Problem{Origin: origin, Reason: UnsupportedAnnotation, Effect: "ignored",
 		Message: fmt.Sprintf("%s %q is not supported by this release: %s", key.ID(), value, key.Doc)}
+	if key.Scope == ScopeGlobal {
+		problem.Reason = UnsupportedConfigMap
+	}
 	switch key.Support {
 	case NoEffect:
 		problem.Reason = IneffectiveAnnotation
@@ -239,9 +254,16 @@ func (p *parser) unsupported(key *Key, value string, origin Origin) {
 	}
 	if key.Bad == DenyAccess && !isOff(value) {
 		p.write().Deny = problem.Reason
-		problem.Error, problem.Effect = true, "every path of this Ingress answers 503"
+		problem.Error, problem.Effect = true, p.deniedEffect()
 	}
-	p.problems = append(p.problems, problem)
+	return problem
+}
+
+func (p *parser) deniedEffect() string {
+	if p.in.Object.Kind == "Ingress" {
+		return "every path of this Ingress answers 503"
+	}
+	return "every path of every Ingress answers 503"
 }
 
 // isOff tells whether a value switches a restriction off, so that not honouring it opens nothing.

@@ -41,6 +41,7 @@ const (
 	IneffectiveAnnotation  Reason = "ineffective-annotation"
 	BadConfigMapKey        Reason = "bad-configmap-key"
 	UnsupportedConfigMap   Reason = "unsupported-configmap-key"
+	UnknownConfigMapKey    Reason = "unknown-configmap-key"
 	BadHost                Reason = "bad-host"
 	BadPath                Reason = "bad-path"
 	PathConflict           Reason = "path-conflict"
@@ -117,13 +118,14 @@ func objectReasons() []ReasonDoc {
 		{BadBackend, 503, "The backend of the path names no usable Service.", "Give backend.service a name and a port."},
 		{ResourceBackend, 503, "The backend is a resource reference, which Usher does not serve.", "Use backend.service."},
 		{ExternalNameRefused, 503, "The Service's externalName is one that Ingresses may not reach.", "Use a public name; loopback, link-local and the API server are refused unless --allow-upstream-cidr opens them."},
-		{BadAnnotation, 0, "An annotation's value could not be used.", "Correct the value as the message says."},
+		{BadAnnotation, 503, "An annotation's value could not be used; where it restricts access, its paths stay closed.", "Correct the value as the message says."},
 		{UnknownAnnotation, 0, "No option of this name exists, under either prefix.", "Correct the name, or remove the annotation."},
 		{UnsupportedAnnotation, 503, "This ingress-nginx option is recognised but not supported by this release.", "Remove it, or wait for the release that supports it; one that restricts access keeps its paths closed (503)."},
 		{RefusedAnnotation, 503, "This option pastes raw configuration or needs a WAF, and is never executed.", "Replace it by the typed option that does the same, see docs."},
 		{IneffectiveAnnotation, 0, "This annotation has no effect here, and needs none.", "Remove it when convenient."},
-		{BadConfigMapKey, 0, "A value of the ConfigMap could not be used; the default applies.", "Correct the value as the message says."},
-		{UnsupportedConfigMap, 0, "This ConfigMap key is recognised but not supported by this release, or not known at all.", "Remove it, or wait for the release that supports it."},
+		{BadConfigMapKey, 503, "A value of the ConfigMap could not be used; the default applies.", "Correct the value as the message says."},
+		{UnsupportedConfigMap, 503, "This ConfigMap key is recognised but not supported by this release.", "Remove it, or wait for the release that supports it; one that restricts access keeps every path closed (503)."},
+		{UnknownConfigMapKey, 0, "No ConfigMap key of this name exists.", "Correct the name, or remove the key."},
 		{BadHost, 0, "A rule's host is not a valid name.", "Use a DNS name in lower case, at most with one leading `*.`."},
 		{BadPath, 503, "A path is malformed.", "Start it with `/`, without `//`, `.` or `..` elements."},
 		{PathConflict, 0, "Another, older Ingress already owns this host, path and path type.", "Remove one of the two; until then the older one wins."},

@@ -6,6 +6,20 @@ import "strings"
 // those Usher will never execute. One that restricts access closes its paths rather than being skipped.
 
 func acceptedKeys() []Key {
+	keys := configMapOnly(recognised(NoEffect, UseDefault, map[string]string{
+		"one process serves everything; Go sizes itself": "worker-processes max-worker-connections enable-serial-reloads reuse-port",
+		"response buffering is not needed: answers are streamed": "proxy-buffering proxy-buffers-number proxy-buffer-size " +
+			"client-body-buffer-size",
+		"logging is set by flags":              "error-log-level access-log-path",
+		"answers carry the application's type": "default-type",
+		"values are typed and never pasted into a configuration": "annotations-risk-level annotation-value-word-blocklist " +
+			"allow-snippet-annotations ignore-invalid-headers strict-validate-path-type",
+		"Go resumes TLS sessions by tickets": "ssl-session-cache ssl-session-cache-size ssl-session-timeout ssl-session-tickets",
+	}))
+	return append(keys, acceptedAnnotations()...)
+}
+
+func acceptedAnnotations() []Key {
 	return recognised(NoEffect, UseDefault, map[string]string{
 		"response buffering is not needed: answers are streamed": "proxy-buffering proxy-buffers-number proxy-busy-buffers-size " +
 			"proxy-max-temp-file-size proxy-buffer-size client-body-buffer-size",
@@ -39,6 +53,7 @@ func unsupportedKeys() []Key {
 			"enable-opentelemetry opentelemetry-trust-incoming-span opentelemetry-operation-name mirror-target " +
 			"mirror-request-body mirror-host fastcgi-index fastcgi-params-configmap",
 	})
+	keys = append(keys, unsupportedConfigMapKeys(later)...)
 	// A canary served as an ordinary Ingress would take all traffic, and the others restrict who gets in: closed, not skipped.
 	return append(keys, recognised(Unsupported, DenyAccess, map[string]string{
 		later: "canary ssl-passthrough auth-type auth-secret auth-url satisfy allowlist-source-range whitelist-source-range " +
@@ -47,7 +62,39 @@ func unsupportedKeys() []Key {
 	})...)
 }
 
+func unsupportedConfigMapKeys(later string) []Key {
+	keys := configMapOnly(recognised(Unsupported, UseDefault, map[string]string{
+		later: "use-proxy-protocol proxy-protocol-header-timeout client-header-timeout client-body-timeout " +
+			"client-header-buffer-size large-client-header-buffers keep-alive keep-alive-requests " +
+			"upstream-keepalive-connections upstream-keepalive-time upstream-keepalive-timeout upstream-keepalive-requests " +
+			"use-http2 http2-max-concurrent-streams ssl-protocols ssl-ciphers ssl-reject-handshake no-auth-locations " +
+			"custom-http-errors disable-proxy-intercept-errors add-headers proxy-set-headers hide-headers " +
+			"global-allowed-response-headers limit-req-status-code limit-conn-status-code limit-rate limit-rate-after " +
+			"load-balance service-upstream log-format-upstream log-format-escape-json disable-access-log " +
+			"skip-access-log-urls enable-access-log-for-default-backend use-gzip gzip-level gzip-min-length gzip-types " +
+			"enable-brotli proxy-cookie-domain proxy-cookie-path proxy-redirect-from relative-redirects " +
+			"allow-cross-namespace-resources worker-shutdown-timeout proxy-stream-timeout bind-address disable-ipv6 " +
+			"disable-ipv6-dns enable-opentelemetry otlp-collector-host otlp-collector-port otel-service-name otel-sampler " +
+			"otel-sampler-ratio enable-ocsp use-geoip2",
+	}))
+	// These say who gets in. Until they can be honoured, nobody does.
+	return append(keys, configMapOnly(recognised(Unsupported, DenyAccess, map[string]string{
+		later: "whitelist-source-range denylist-source-range block-cidrs block-user-agents block-referers global-auth-url",
+	}))...)
+}
+
 func refusedKeys() []Key {
+	keys := configMapOnly(recognised(Refused, UseDefault, map[string]string{
+		"raw nginx configuration has no meaning here": "main-snippet http-snippet server-snippet location-snippet stream-snippet",
+	}))
+	keys = append(keys, configMapOnly(recognised(Refused, DenyAccess, map[string]string{
+		"Usher has no web application firewall": "enable-modsecurity enable-owasp-modsecurity-crs modsecurity-snippet",
+	}))...)
+	keys = append(keys, refusedAnnotations()...)
+	return keys
+}
+
+func refusedAnnotations() []Key {
 	keys := recognised(Refused, UseDefault, map[string]string{
 		"raw nginx configuration has no meaning here": "configuration-snippet server-snippet stream-snippet",
 	})
@@ -64,6 +111,14 @@ func recognised(support Support, bad Outcome, groups map[string]string) []Key {
 		for _, name := range strings.Fields(groups[why]) {
 			keys = append(keys, Key{Name: name, Values: "any", Scope: ScopePath, Bad: bad, Support: support, Doc: why})
 		}
+	}
+	return keys
+}
+
+// configMapOnly turns rows of annotations into rows of ConfigMap keys, which reach the whole controller.
+func configMapOnly(keys []Key) []Key {
+	for i := range keys {
+		keys[i].ConfigMap, keys[i].Name, keys[i].Scope = keys[i].Name, "", ScopeGlobal
 	}
 	return keys
 }

@@ -28,8 +28,8 @@ func defaultUpstream() Upstream { return Upstream{} }
 
 func upstreamKeys() []Key {
 	return []Key{
-		{Name: "backend-protocol", Values: "HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP", Default: "HTTP", Scope: ScopePath, Bad: DenyAccess,
-			Doc:   "How endpoints are spoken to; without it the Service port's appProtocol decides. FCGI is refused.",
+		{Name: "backend-protocol", Values: "HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP", Default: "HTTP", Scope: ScopePath, Bad: UseDefault,
+			Doc:   "How endpoints are spoken to; without it the Service port's appProtocol decides. FCGI is refused and closes the paths.",
 			parse: parseProtocol},
 		{Name: "upstream-vhost", Values: "host", Default: "", Scope: ScopePath, Bad: UseDefault,
 			Doc:   "Host header sent upstream; X-Forwarded-Host keeps the client's.",
@@ -42,6 +42,9 @@ func parseProtocol(s *Set, v string) error {
 	case HTTP, HTTPS, GRPC, GRPCS, AutoHTTP:
 		s.Upstream.Protocol = p
 		return nil
+	}
+	if strings.EqualFold(v, "FCGI") {
+		return denial{UnsupportedProtocol, "FastCGI is not spoken; want HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP"}
 	}
 	return errors.New("want HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP")
 }
