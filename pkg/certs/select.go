@@ -1,0 +1,117 @@
+// Package certs decides which certificate answers a TLS handshake.
+//
+// Certificates live in the route Table, so they change together with the routes: a renewed Secret is a new Table, and the next
+// handshake serves it. Nothing is reloaded and no connection is dropped. A handshake reads the Table once and keeps it to its end.
+//
+// The order is, for the server name (SNI) that the client asks for:
+//
+//  1. the certificates for exactly this name
+//  2. those of the wildcard that covers its first label
+//  3. the default certificate (--default-ssl-certificate); a client that names no server starts here
+//  4. the self-signed fallback, which no client trusts and whose subject says what is missing
+//
+// A step may hold several certificates, such as an RSA and an ECDSA one for the same name. Then one that the client can verify goes
+// before one that it cannot, one within its period of validity before an expired one, and ECDSA before RSA, since it signs faster
+// and is smaller. An expired certificate is still served, because the client's error then names the true cause, unless another
+// certificate for the same name is fit.
+//
+// For example, with "shop.example.com" (expired) and "*.example.com" (valid), both names get the wildcard; with only the expired
+// one, "shop.example.com" gets that, and "blog.example.com" goes to step 3.
+//
+// The choice binds the handshake, not the requests that follow: a browser may send requests for another host that the certificate
+// covers on the same HTTP/2 connection (RFC 9113 section 9.1.1), and they are routed by their own host. As with nginx and a wildcard
+// certificate, no 421 is sent for that.
+package certs
+
+import (
+	"crypto/tls"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// Source is the step of the order that gave a certificate.
+type Source string
+
+// The sources, in order.
+const (
+	Named    Source = "name" // steps 1 and 2
+	Default  Source = "default"
+	Fallback Source = "fallback"
+)
+
+// Tables gives the Table in use, or nil before the first one. route.Live is one.
+type Tables interface{ Load() *route.Table }
+
+// Observer is told what each handshake was answered with. A rising count of "fallback" is a certificate that somebody expects and
+// that is not there.
+type Observer interface{ CertificateServed(source string) }
+
+// Selector answers handshakes with certificates from the Table in use. It is safe for concurrent use.
+type Selector struct {
+	tables   Tables
+	fallback *tls.Certificate
+	observer Observer
+	now      func() time.Time
+}
+
+// New makes a Selector and its self-signed fallback certificate. observer may be nil.
+func New(tables Tables, observer Observer) (*Selector, error) {
+	fallback, err := selfSigned(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &Selector{tables: tables, fallback: fallback, observer: observer, now: time.Now}, nil
+}
+
+// GetCertificate is for tls.Config. It never fails: the fallback answers what nothing else does.
+func (s *Selector) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	var set *route.Certificates
+	if t := s.tables.Load(); t != nil {
+		set = t.Certificates
+	}
+	chosen, source := choose(set, hello.ServerName, client{hello: hello, now: s.now()})
+	if s.observer != nil {
+		s.observer.CertificateServed(string(source))
+	}
+	if chosen == nil {
+		return s.fallback, nil
+	}
+	return chosen.TLS, nil
+}
+
+// Lookup is the choice for a client that supports every algorithm, for those who explain it. The certificate is nil when the
+// fallback would answer.
+func Lookup(set *route.Certificates, name string, now time.Time) (*route.Certificate, Source) {
+	return choose(set, name, client{now: now})
+}
+
+func choose(set *route.Certificates, name string, c client) (*route.Certificate, Source) {
+	if set == nil {
+		return nil, Fallback
+	}
+	if found := forName(set, name, c); found != nil {
+		return found, Named
+	}
+	if set.Default != nil {
+		return set.Default, Default
+	}
+	return nil, Fallback
+}
+
+// forName is steps 1 and 2. The wildcard has a second chance when no certificate for exactly this name is fit.
+func forName(set *route.Certificates, name string, c client) *route.Certificate {
+	var buffer [maxName]byte
+	name = canonicalName(name, &buffer)
+	if name == "" {
+		return nil
+	}
+	best, fit := c.best(set.Find(name))
+	if best == nil || fit {
+		return best
+	}
+	if other, fit := c.best(set.Find(wildcardOf(name))); fit {
+		return other
+	}
+	return best
+}
