@@ -1,0 +1,104 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+// handshake ends TLS, within its time limit and in the connection's own goroutine, so that a slow client delays nobody.
+func (s *Server) handshake(conn *net.TCPConn, config *tls.Config) (*tls.Conn, bool) {
+	s.conns.add(conn)
+	defer s.conns.remove(conn)
+	_ = conn.SetDeadline(time.Now().Add(s.limits.Handshake))
+	secure := tls.Server(conn, config)
+	err := secure.Handshake()
+	s.observer.HandshakeDone(cause(err))
+	if err != nil {
+		answerPlain(err)
+		return nil, false
+	}
+	_ = conn.SetDeadline(time.Time{})
+	return secure, true
+}
+
+// answerPlain tells a client that sent plain HTTP to the TLS port what it did; everybody types that URL once.
+func answerPlain(err error) {
+	var record tls.RecordHeaderError
+	if !errors.As(err, &record) || record.Conn == nil || !looksLikeHTTP(record.RecordHeader) {
+		return
+	}
+	_, _ = io.WriteString(record.Conn, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"+
+		"This port speaks HTTPS, and the request came as plain HTTP.\n")
+}
+
+// looksLikeHTTP recognises the first five bytes of a request line.
+func looksLikeHTTP(start [5]byte) bool {
+	switch string(start[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "DELET", "PATCH":
+		return true
+	}
+	return false
+}
+
+// Causes of failed handshakes, as the Observer is told. The list is closed, since it becomes a metric label.
+const (
+	handshakeOK       = "ok"
+	clientLeft        = "client-left"         // closed the connection, as health checks of load balancers do
+	handshakeTimeout  = "timeout"             // see Limits.Handshake
+	notTLS            = "not-tls"             // most often plain HTTP to the HTTPS port
+	oldVersion        = "unsupported-version" // below TLS 1.2
+	noCommonCipher    = "no-common-cipher"    // nor signature algorithm or curve
+	noCommonProtocol  = "no-common-protocol"  // ALPN
+	certificateDenied = "certificate-refused" // the client does not trust ours
+	clientAlert       = "client-alert"        // the client gave up for another reason
+	malformedHello    = "malformed"
+)
+
+// cause maps an error of a handshake to its name. crypto/tls has types for few of its errors, so the rest goes by their words;
+// the test does every one of them for real.
+func cause(err error) string {
+	var record tls.RecordHeaderError
+	switch {
+	case err == nil:
+		return handshakeOK
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return handshakeTimeout
+	case errors.As(err, &record):
+		return notTLS
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed):
+		return clientLeft
+	}
+	return causeByWords(err)
+}
+
+func causeByWords(err error) string {
+	words := err.Error()
+	has := func(parts ...string) bool {
+		for _, part := range parts {
+			if strings.Contains(words, part) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("connection reset", "broken pipe"):
+		return clientLeft
+	case has("remote error") && has("certificate", "unknown authority"):
+		return certificateDenied
+	case has("remote error"):
+		return clientAlert
+	case has("unsupported versions", "unsupported protocol version", "unsupported SSLv2"):
+		return oldVersion
+	case has("application protocol"):
+		return noCommonProtocol
+	case has("no cipher suite", "no ECDHE curve", "signature algorithm", "key exchange", "key share", "unsupported curve"):
+		return noCommonCipher
+	}
+	return malformedHello
+}

@@ -1,0 +1,85 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// listener is one bound address.
+type listener struct {
+	*net.TCPListener
+	name   string
+	tls    *tls.Config // nil for plain HTTP
+	server *Server
+	open   atomic.Int64
+}
+
+const (
+	firstBackoff = 5 * time.Millisecond
+	lastBackoff  = time.Second
+	// queueTime is how long a listener still takes connections after it was told to stop. Closing the socket resets those that the
+	// kernel completed and nobody accepted; this takes them first.
+	queueTime = 10 * time.Millisecond
+)
+
+// accept serves connections until the server stops. An accept that fails, for want of file descriptors usually, is tried again: the
+// listener must outlive a moment of overload.
+func (l *listener) accept() {
+	defer l.Close()
+	backoff := firstBackoff
+	for {
+		conn, err := l.AcceptTCP()
+		switch {
+		case err == nil:
+			backoff = firstBackoff
+			l.server.conns.running.Go(func() { l.serve(conn) })
+		case errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded):
+			return
+		default:
+			l.server.log.Warn("accept failed; trying again", zap.String("listener", l.name), zap.Duration("in", backoff), zap.Error(err))
+			if !l.server.wait(backoff) {
+				return
+			}
+			backoff = min(2*backoff, lastBackoff)
+		}
+	}
+}
+
+// wait returns false when the server stops before d has passed.
+func (s *Server) wait(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-s.stopping:
+		return false
+	}
+}
+
+// serve is the whole life of a connection.
+func (l *listener) serve(conn *net.TCPConn) {
+	defer conn.Close()
+	l.open.Add(1)
+	defer l.open.Add(-1)
+	l.server.observer.ConnectionOpened(l.name)
+	if l.tls == nil {
+		l.server.http1.ServeConn(conn)
+		return
+	}
+	secure, ok := l.server.handshake(conn, l.tls)
+	if !ok {
+		return
+	}
+	if secure.ConnectionState().NegotiatedProtocol == "h2" {
+		l.server.http2.serve(secure)
+		return
+	}
+	l.server.http1.ServeConn(secure)
+}

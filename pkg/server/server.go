@@ -1,0 +1,156 @@
+// Package server listens: it accepts connections, ends TLS, speaks HTTP/1.1 and HTTP/2 to clients, and drains.
+//
+// A connection lives in one goroutine from here to its end:
+//
+//	accept ── plain ──────────────────────────────┐
+//	       └─ TLS ── handshake ─┬─ http/1.1 ── http1.Server ──┐
+//	                            └─ h2 ──────── x/net/http2 ───┴── Handler
+//
+// The Handler sees an *http.Request either way and cannot tell which server made it, except by its Proto. Whatever is not one
+// unambiguous request is refused before it, see http1 and refuse.go.
+//
+// The end of a process is a drain: no new connections; idle ones are closed; a request in flight is finished, with "Connection:
+// close" or a GOAWAY; WebSockets and other upgraded connections go on until they end by themselves or the grace period does.
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+
+	"go.uber.org/zap"
+)
+
+// Options are what a Server is made of. Handler is required, and TLS when there are Secure addresses.
+type Options struct {
+	Plain   []string // addresses for HTTP, as for net.Listen: ":8080" is IPv4 and IPv6, "127.0.0.1:0" any port
+	Secure  []string // addresses for HTTPS
+	Handler http.Handler
+	TLS     *tls.Config // its NextProtos decide whether HTTP/2 is offered
+	Limits  Limits
+	// Observer is told about connections and handshakes; nil is nobody.
+	Observer Observer
+	// Log gets what concerns the process, such as a failing accept. What concerns one client goes to the Observer only, since every
+	// port scan makes some.
+	Log *zap.Logger
+}
+
+// Observer counts what happens below HTTP. listener is "http" or "https".
+type Observer interface {
+	ConnectionOpened(listener string)
+	// HandshakeDone is called once for each TLS handshake with "ok" or the cause of its failure, from a short fixed list.
+	HandshakeDone(result string)
+	// HTTP2Error is called for each HTTP/2 stream or connection error, with a word from x/net/http2's fixed list.
+	HTTP2Error(kind string)
+}
+
+// The names of listeners in metrics and logs.
+const (
+	nameHTTP  = "http"
+	nameHTTPS = "https"
+)
+
+// Server is the client-facing side of Usher. Make it with New; then Listen, Serve, and at the end Drain.
+type Server struct {
+	options   Options
+	limits    Limits
+	log       *zap.Logger
+	observer  Observer
+	listeners []*listener
+	http1     engine
+	http2     *http2Engine
+	conns     *connections
+
+	mu        sync.Mutex
+	stopped   bool
+	stopping  chan struct{}  // closed when no more connections are to be accepted
+	accepting sync.WaitGroup // the accept loops
+}
+
+// New makes a Server that does not listen yet.
+func New(o Options) (*Server, error) {
+	if o.Handler == nil {
+		return nil, errors.New("server: no handler")
+	}
+	if len(o.Secure) > 0 && o.TLS == nil {
+		return nil, errors.New("server: HTTPS addresses without a TLS configuration")
+	}
+	s := &Server{options: o, limits: o.Limits.withDefaults(), log: o.Log, observer: o.Observer, conns: newConnections(), stopping: make(chan struct{})}
+	if s.log == nil {
+		s.log = zap.NewNop()
+	}
+	if s.observer == nil {
+		s.observer = nobody{}
+	}
+	s.http1 = newHTTP1(o.Handler, s.limits)
+	var err error
+	s.http2, err = newHTTP2(s)
+	return s, err
+}
+
+// Listen binds all addresses, or none. It fails with the address that could not be had.
+func (s *Server) Listen() error {
+	for _, address := range s.options.Plain {
+		if err := s.bind(nameHTTP, address, nil); err != nil {
+			return err
+		}
+	}
+	for _, address := range s.options.Secure {
+		if err := s.bind(nameHTTPS, address, s.options.TLS); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) bind(name, address string, config *tls.Config) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		for _, bound := range s.listeners {
+			_ = bound.Close()
+		}
+		s.listeners = nil
+		return fmt.Errorf("cannot listen for %s on %q: %w", name, address, err)
+	}
+	s.listeners = append(s.listeners, &listener{TCPListener: l.(*net.TCPListener), name: name, tls: config, server: s})
+	return nil
+}
+
+// Plain returns the addresses bound for HTTP, with the real port where port 0 was asked for.
+func (s *Server) Plain() []net.Addr { return s.addresses(nameHTTP) }
+
+// Secure returns the addresses bound for HTTPS.
+func (s *Server) Secure() []net.Addr { return s.addresses(nameHTTPS) }
+
+func (s *Server) addresses(name string) []net.Addr {
+	var out []net.Addr
+	for _, l := range s.listeners {
+		if l.name == name {
+			out = append(out, l.Addr())
+		}
+	}
+	return out
+}
+
+// Serve accepts connections on all bound addresses until Drain or Close, and then returns nil.
+func (s *Server) Serve() error {
+	s.mu.Lock()
+	if !s.stopped {
+		for _, l := range s.listeners {
+			s.accepting.Go(l.accept)
+		}
+	}
+	s.mu.Unlock()
+	<-s.stopping
+	s.accepting.Wait()
+	return nil
+}
+
+type nobody struct{}
+
+func (nobody) ConnectionOpened(string) {}
+func (nobody) HandshakeDone(string)    {}
+func (nobody) HTTP2Error(string)       {}
