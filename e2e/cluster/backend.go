@@ -1,10 +1,15 @@
+//go:build linux
+
 package cluster
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -30,7 +35,8 @@ type Backend struct {
 // "IP:port" of [PodRange]. A nil handler answers each request with an [Echo] as
 // JSON. The caller ends it with [Backend.Close].
 func StartBackend(name, address string, handler http.Handler) (*Backend, error) {
-	listener, err := net.Listen("tcp", address)
+	config := net.ListenConfig{Control: freebind}
+	listener, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +57,15 @@ func (b *Backend) Requests() int64 { return b.requests.Load() }
 
 // Close ends the backend and its connections.
 func (b *Backend) Close() { _ = b.server.Close() }
+
+// freebind lets a socket listen on an address of a range that is local by its
+// route only: IPv4 allows that as it is, IPv6 does not.
+func freebind(_, _ string, socket syscall.RawConn) (err error) {
+	controlled := socket.Control(func(fd uintptr) {
+		err = syscall.SetsockoptInt(int(fd), syscall.SOL_IP, syscall.IP_FREEBIND, 1)
+	})
+	return errors.Join(controlled, err)
+}
 
 func (b *Backend) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

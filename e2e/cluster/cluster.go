@@ -1,3 +1,5 @@
+//go:build linux
+
 package cluster
 
 import (
@@ -126,7 +128,7 @@ func (c *Cluster) startEtcd(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		defer response.Body.Close() //nolint:errcheck // nothing read
+		defer response.Body.Close()
 		if response.StatusCode != http.StatusOK {
 			return fmt.Errorf("%s: %s", request.URL, response.Status)
 		}
@@ -175,7 +177,7 @@ func (c *Cluster) Logs() string {
 	var tails []string
 	for _, p := range []*Process{c.etcd, c.apiServer, c.controllers} {
 		if p != nil {
-			tails = append(tails, p.Tail(30))
+			tails = append(tails, p.Tail(15))
 		}
 	}
 	return strings.Join(tails, "\n")

@@ -1,3 +1,5 @@
+//go:build linux
+
 package cluster
 
 import (
@@ -33,7 +35,7 @@ func StartProcess(directory, name string, cmd *exec.Cmd) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() //nolint:errcheck // the child has its own descriptor
+	defer file.Close()
 	cmd.Stdout, cmd.Stderr = file, file
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
@@ -108,10 +110,12 @@ func (p *Process) Log() string {
 }
 
 // Tail returns the last lines that the process has printed, under its name.
+// The rest of a very long line is left out.
 func (p *Process) Tail(lines int) string {
 	all := strings.Split(strings.TrimRight(p.Log(), "\n"), "\n")
-	if len(all) > lines {
-		all = all[len(all)-lines:]
+	all = all[max(0, len(all)-lines):]
+	for i, line := range all {
+		all[i] = line[:min(len(line), 400)]
 	}
 	return "--- " + p.name + "\n" + strings.Join(all, "\n")
 }

@@ -1,0 +1,64 @@
+# Usher's tasks. All they need besides Go, git and a C compiler (for the race
+# detector) they build themselves, into CACHE.
+
+GO ?= go
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
+BENCH ?= .
+FUZZTIME ?= 30s
+
+GOLANGCI_LINT := $(CACHE)/golangci-lint-v2.15.0
+GOVULNCHECK := $(CACHE)/govulncheck-v1.9.0
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint bench docs e2e demo fuzz clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build bin/usher
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/usher ./cmd/usher
+
+demo: ## serve a small example on this machine and print requests to try
+	$(GO) run ./cmd/usher demo
+
+test: ## run all tests but the end-to-end ones, with the race detector
+	$(GO) test -race ./...
+
+race: ## run the tests three times over, in random order, with the race detector
+	$(GO) test -race -count=3 -shuffle=on ./...
+
+lint: $(GOLANGCI_LINT) $(GOVULNCHECK) ## check style, common mistakes and known vulnerabilities
+	$(GOLANGCI_LINT) run ./...
+	.ci/vulncheck $(GOVULNCHECK)
+
+bench: ## run the benchmarks (BENCH=regexp chooses)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	.ci/fuzz $(FUZZTIME)
+
+docs: ## write the generated parts of the documentation anew
+	$(GO) generate ./...
+
+e2e: ## run the end-to-end tests against a real API server (the first run builds it)
+	$(GO) test -tags e2e -count=1 -p 1 -timeout 30m ./e2e/...
+
+clean: ## remove what the tasks have built here; the caches stay
+	rm -rf bin
+	$(GO) clean -testcache
+
+$(CACHE)/golangci-lint-%:
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$*)
+
+$(CACHE)/govulncheck-%:
+	$(call install,golang.org/x/vuln/cmd/govulncheck,$*)
+
+# install PACKAGE,VERSION builds a tool aside and renames it, so that an
+# interrupted build leaves nothing that looks finished.
+define install
+	@mkdir -p $(CACHE)
+	new=$$(mktemp -d $(CACHE)/new.XXXXXX) && trap 'rm -rf $$new' EXIT && \
+	GOBIN=$$new nice -n 10 $(GO) install $(1)@$(2) && mv $$new/* $@
+endef
