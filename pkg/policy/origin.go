@@ -1,7 +1,11 @@
 package policy
 
 // Ref names a Kubernetes object.
-type Ref struct{ Kind, Namespace, Name string }
+type Ref struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+}
 
 // String is "Kind namespace/name".
 func (r Ref) String() string {
@@ -13,8 +17,8 @@ func (r Ref) String() string {
 
 // Origin says where a setting or a route was written: an object and a field of it. The zero Origin is a built-in default.
 type Origin struct {
-	Object Ref
-	Field  string // "spec.rules[0].http.paths[1]", "metadata.annotations[...]", "data[hsts]"
+	Object Ref    `json:"object"`
+	Field  string `json:"field"` // "spec.rules[0].http.paths[1]", "metadata.annotations[...]", "data[hsts]"
 }
 
 // IsDefault tells whether nobody wrote the value.

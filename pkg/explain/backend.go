@@ -1,0 +1,134 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+func (x *run) describeBackend() {
+	b := x.backend
+	if b == nil {
+		return
+	}
+	out := &Backend{Name: b.Name, Service: b.Namespace + "/" + b.Service, Port: b.Port, Origin: strings.TrimSpace(b.Origin.String()),
+		Detail: b.Detail, Protocol: x.protocol()}
+	for i := range b.Endpoints {
+		state := "ready"
+		if !b.Endpoints[i].Ready {
+			state = "serving" // none is ready, so those still serving are used
+		}
+		out.Endpoints = append(out.Endpoints, endpoint(&b.Endpoints[i], state))
+	}
+	for i := range b.Draining {
+		out.Endpoints = append(out.Endpoints, endpoint(&b.Draining[i], "draining"))
+	}
+	for i := range b.Unready {
+		out.Endpoints = append(out.Endpoints, endpoint(&b.Unready[i], "unready"))
+	}
+	x.out.Backend = out
+}
+
+func endpoint(e *route.Endpoint, state string) Endpoint {
+	return Endpoint{Address: e.Address(), State: state, Pod: e.Pod, Node: e.Node, Zone: e.Zone}
+}
+
+// protocol is the route's backend-protocol, else the Service port's appProtocol, else HTTP.
+func (x *run) protocol() string {
+	protocol := x.backend.Protocol
+	if set := x.match.Route.Policy; set != nil && set.Upstream.Protocol != policy.ProtocolUnset {
+		protocol = set.Upstream.Protocol
+	}
+	switch protocol {
+	case policy.ProtocolUnset:
+		return string(policy.HTTP)
+	case policy.AutoHTTP:
+		return strings.ToUpper(x.request.scheme)
+	}
+	return string(protocol)
+}
+
+// certificate describes the handshake of an https request.
+func (x *run) certificate() {
+	r := x.request
+	if r.scheme != "https" {
+		return
+	}
+	certs := x.table.Certificates
+	out := &Certificate{Match: "name"}
+	x.out.Certificate = out
+	found := certs.Find(r.server)
+	if len(found) == 0 {
+		out.Why = x.whyNoCertificate()
+		if certs == nil || certs.Default == nil {
+			out.Match = "self-signed"
+			return
+		}
+		out.Match, found = "default", []*route.Certificate{certs.Default}
+	}
+	c := found[0]
+	out.Names, out.Secret, out.Until = c.Names, c.Secret.String(), c.Until
+	switch {
+	case !r.now.IsZero() && r.now.After(c.Until):
+		out.Note = "expired"
+	case !r.now.IsZero() && r.now.Before(c.NotFrom):
+		out.Note = "not valid yet"
+	case !covers(c.Names, r.server):
+		out.Note = "does not name " + r.server + ", so clients will refuse it"
+	}
+}
+
+func covers(names []string, server string) bool {
+	_, parent, _ := strings.Cut(server, ".")
+	return slices.Contains(names, server) || slices.Contains(names, "*."+parent)
+}
+
+// whyNoCertificate is the message of the Diagnostic that kept the host's own certificate out, or that nobody gave one.
+func (x *run) whyNoCertificate() string {
+	for _, d := range x.table.Diagnostics {
+		if isCertificateReason(d.Reason) && x.concerns(d) {
+			return d.Message
+		}
+	}
+	return fmt.Sprintf("no Ingress has a TLS section with a Secret for %s", x.request.server)
+}
+
+func isCertificateReason(r policy.Reason) bool {
+	switch r {
+	case policy.NoSecret, policy.BadSecret, policy.CertificateMismatch, policy.CertificateExpired, policy.CertificateConflict:
+		return true
+	}
+	return false
+}
+
+// diagnostics are those that concern the objects this request met; for a 404, also those that keep an Ingress out altogether.
+func (x *run) diagnostics() {
+	for _, d := range x.table.Diagnostics {
+		if x.concerns(d) {
+			x.out.Diagnostics = append(x.out.Diagnostics, d)
+		}
+	}
+}
+
+func (x *run) concerns(d route.Diagnostic) bool {
+	o := d.Origin.Object
+	if r := x.match.Route; r != nil && o == r.Ingress {
+		return true
+	}
+	if x.backend != nil && o == x.backend.Origin.Object {
+		return true
+	}
+	if h := x.match.Host; h != nil && o == h.Origin.Object {
+		return true
+	}
+	if x.match.Route == nil {
+		switch d.Reason {
+		case policy.ClassIgnored, policy.BadHost, policy.EmptyRule, policy.BadInput:
+			return true
+		}
+	}
+	return false
+}
