@@ -1,0 +1,68 @@
+package object
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Trim drops, in place, what Usher never reads: who wrote which field, kubectl's copy of the whole object, and the large parts
+// of each kind that have no bearing on routing. Half the memory of a cluster's Ingresses is managedFields. It is for an object
+// that nobody else holds yet. The status of an Ingress stays, since package status compares with it.
+func Trim(o metav1.Object) {
+	o.SetManagedFields(nil)
+	o.SetOwnerReferences(nil)
+	o.SetFinalizers(nil)
+	if a := o.GetAnnotations(); a != nil {
+		delete(a, corev1.LastAppliedConfigAnnotation)
+	}
+	switch o := o.(type) {
+	case *corev1.Service:
+		o.Status = corev1.ServiceStatus{}
+	case *discoveryv1.EndpointSlice:
+		trimEndpoints(o.Endpoints)
+	case *corev1.Secret:
+		o.StringData = nil
+	case *corev1.ConfigMap:
+		o.BinaryData = nil
+	case *corev1.Namespace:
+		o.Spec, o.Status = corev1.NamespaceSpec{}, corev1.NamespaceStatus{}
+	}
+}
+
+func trimEndpoints(endpoints []discoveryv1.Endpoint) {
+	for i := range endpoints {
+		e := &endpoints[i]
+		e.DeprecatedTopology = nil
+		if t := e.TargetRef; t != nil {
+			e.TargetRef = &corev1.ObjectReference{Kind: t.Kind, Namespace: t.Namespace, Name: t.Name, UID: t.UID}
+		}
+	}
+}
+
+// KindOf tells which kind an API object is of, and whether it is one that Usher reads.
+func KindOf(o metav1.Object) (Kind, bool) {
+	switch o.(type) {
+	case *networkingv1.Ingress:
+		return Ingress, true
+	case *networkingv1.IngressClass:
+		return IngressClass, true
+	case *corev1.Service:
+		return Service, true
+	case *discoveryv1.EndpointSlice:
+		return EndpointSlice, true
+	case *corev1.Secret:
+		return Secret, true
+	case *corev1.ConfigMap:
+		return ConfigMap, true
+	case *corev1.Namespace:
+		return Namespace, true
+	}
+	return Kind(fmt.Sprintf("%T", o)), false
+}
+
+// KeyOf is the namespace and name of an object.
+func KeyOf(o metav1.Object) Key { return Key{o.GetNamespace(), o.GetName()} }
