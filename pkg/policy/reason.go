@@ -58,6 +58,9 @@ const (
 	TrustEveryone          Reason = "trusts-every-client"
 	BadInput               Reason = "bad-input"
 	UnsupportedProtocol    Reason = "unsupported-protocol"
+	CatchAllDisabled       Reason = "catch-all-disabled"
+	NoConfigMap            Reason = "no-configmap"
+	PortByTarget           Reason = "port-by-target-port"
 )
 
 // ReasonDoc explains a Reason to the person who meets it.
@@ -141,6 +144,9 @@ func objectReasons() []ReasonDoc {
 		{CertificateConflict, 0, "Another, older Ingress already gives this host's certificate.", "Use one Secret per host."},
 		{TrustEveryone, 0, "Forwarded headers are trusted from every client, which can then choose its own address.", "Set proxy-real-ip-cidr to the addresses of the load balancer."},
 		{BadInput, 0, "A file or document could not be read.", "Correct it as the message says; the objects before it stay in use."},
+		{CatchAllDisabled, 0, "The Ingress takes the traffic of every host, which this controller is told not to accept.", "Give the rule a host, or start Usher without --disable-catch-all."},
+		{NoConfigMap, 0, "The ConfigMap the controller was started with does not exist, so the defaults apply.", "Create it, or correct --configmap."},
+		{PortByTarget, 0, "The backend's port is a targetPort of the Service rather than one of its ports, which ingress-nginx accepts too.", "Write the Service's own port: other controllers and `kubectl` find nothing by its targetPort."},
 		{UnsupportedProtocol, 503, "The backend's protocol is not one Usher speaks.", "Use HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP."},
 	}
 }

@@ -1,6 +1,8 @@
 package route
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -9,29 +11,51 @@ import (
 type Certificates struct {
 	exact    map[string][]*Certificate
 	wildcard map[string][]*Certificate // by what follows "*", with the dot
-	all      []*Certificate
 	// Default answers a handshake for any other name; nil leaves it to the self-signed fallback.
 	Default *Certificate
 }
 
 // Add makes c answer for name: a host, or a wildcard "*.example.com". It is for the builder of a Table, before the swap.
 func (s *Certificates) Add(name string, c *Certificate) {
+	s.Set(name, append(slices.Clip(s.For(name)), c))
+}
+
+// Set makes exactly these certificates answer for name; none makes it a name without a certificate of its own. It is for the builder
+// of a Table, before the swap.
+func (s *Certificates) Set(name string, certificates []*Certificate) {
 	if s.exact == nil {
 		s.exact, s.wildcard = map[string][]*Certificate{}, map[string][]*Certificate{}
 	}
-	if !slices.Contains(s.all, c) {
-		s.all = append(s.all, c)
-	}
+	names := s.exact
 	if parent, ok := strings.CutPrefix(name, "*"); ok {
-		s.wildcard[parent] = append(s.wildcard[parent], c)
+		names, name = s.wildcard, parent
+	}
+	if len(certificates) == 0 {
+		delete(names, name)
 		return
 	}
-	s.exact[name] = append(s.exact[name], c)
+	names[name] = certificates
+}
+
+// Clone returns a copy that can be changed while s is in use.
+func (s *Certificates) Clone() *Certificates {
+	return &Certificates{exact: maps.Clone(s.exact), wildcard: maps.Clone(s.wildcard), Default: s.Default}
+}
+
+// For returns the certificates that were given for a name or wildcard itself. The caller must not change the slice.
+func (s *Certificates) For(name string) []*Certificate {
+	if s == nil {
+		return nil
+	}
+	if parent, ok := strings.CutPrefix(name, "*"); ok {
+		return s.wildcard[parent]
+	}
+	return s.exact[name]
 }
 
 // Find returns the certificates for a server name (lower case): those for exactly it, else those of the wildcard that covers its
-// first label, else the default. More than one is returned where a name has, say, an RSA and an ECDSA certificate. The caller must
-// not change the slice.
+// first label, else none, which leaves it to the default. More than one is returned where a name has, say, an RSA and an ECDSA
+// certificate. The caller must not change the slice.
 func (s *Certificates) Find(name string) []*Certificate {
 	if s == nil {
 		return nil
@@ -47,13 +71,36 @@ func (s *Certificates) Find(name string) []*Certificate {
 	return nil
 }
 
-// All returns every certificate once, the default included.
+// Names lists the names that have certificates, in order; wildcards as "*.example.com".
+func (s *Certificates) Names() []string {
+	if s == nil {
+		return nil
+	}
+	names := slices.Collect(maps.Keys(s.exact))
+	for parent := range s.wildcard {
+		names = append(names, "*"+parent)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// All returns every certificate once, the default included, by Secret. It looks at every name: not for the request path.
 func (s *Certificates) All() []*Certificate {
 	if s == nil {
 		return nil
 	}
-	if s.Default == nil || slices.Contains(s.all, s.Default) {
-		return s.all
+	seen := map[*Certificate]bool{}
+	if s.Default != nil {
+		seen[s.Default] = true
 	}
-	return append(slices.Clip(s.all), s.Default)
+	for _, names := range []map[string][]*Certificate{s.exact, s.wildcard} {
+		for _, certificates := range names {
+			for _, c := range certificates {
+				seen[c] = true
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Keys(seen), func(a, b *Certificate) int {
+		return cmp.Or(cmp.Compare(a.Secret.Namespace, b.Secret.Namespace), cmp.Compare(a.Secret.Name, b.Secret.Name))
+	})
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/usher-ingress/usher/pkg/policy"
@@ -25,16 +26,34 @@ type Hosts struct {
 func NewHosts(hosts []*Host) *Hosts {
 	h := &Hosts{exact: make(map[string]*Host, len(hosts)), wildcard: map[string]*Host{}}
 	for _, host := range hosts {
-		switch {
-		case host.Name == "":
-			h.any = host
-		case strings.HasPrefix(host.Name, "*."):
-			h.wildcard[host.Name[1:]] = host
-		default:
-			h.exact[host.Name] = host
-		}
+		h.set(host.Name, host)
 	}
 	return h
+}
+
+// With returns a copy in which the hosts named take the place of those before; nil removes one. h stays as it is.
+func (h *Hosts) With(changed map[string]*Host) *Hosts {
+	out := &Hosts{exact: maps.Clone(h.exact), wildcard: maps.Clone(h.wildcard), any: h.any}
+	for name, host := range changed {
+		out.set(name, host)
+	}
+	return out
+}
+
+func (h *Hosts) set(name string, host *Host) {
+	in := h.exact
+	switch {
+	case name == "":
+		h.any = host
+		return
+	case strings.HasPrefix(name, "*."):
+		in, name = h.wildcard, name[1:]
+	}
+	if host == nil {
+		delete(in, name)
+		return
+	}
+	in[name] = host
 }
 
 // All returns every host, in no particular order.

@@ -1,0 +1,87 @@
+package resolve
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/usher-ingress/usher/pkg/object"
+)
+
+// changes are the objects that differ between two Snapshots.
+type changes struct {
+	all        bool // the first Snapshot: nothing is known yet
+	ingresses  []object.Key
+	classes    bool
+	services   map[object.Key]bool // the Service itself or its EndpointSlices
+	secrets    map[object.Key]bool
+	configMaps map[object.Key]bool
+}
+
+// compare finds what differs. It believes s.Changes unless that is nil or nothing was seen before.
+func compare(before, s *object.Snapshot, first bool) *changes {
+	c := &changes{all: first, services: map[object.Key]bool{}, secrets: map[object.Key]bool{}, configMaps: map[object.Key]bool{}}
+	if first || s.Changes == nil {
+		c.everything(before, s)
+		return c
+	}
+	seen := make(map[object.Change]bool, len(s.Changes))
+	for _, change := range s.Changes {
+		if seen[change] {
+			continue
+		}
+		seen[change] = true
+		switch change.Kind {
+		case object.Ingress:
+			c.ingresses = append(c.ingresses, change.Key)
+		case object.IngressClass:
+			c.classes = true
+		case object.Service, object.EndpointSlice:
+			c.services[change.Key] = true
+		case object.Secret:
+			c.secrets[change.Key] = true
+		case object.ConfigMap:
+			c.configMaps[change.Key] = true
+		}
+	}
+	return c
+}
+
+func (c *changes) everything(before, s *object.Snapshot) {
+	differing(before.Ingresses, s.Ingresses, sameVersion, func(k object.Key) { c.ingresses = append(c.ingresses, k) })
+	differing(before.IngressClasses, s.IngressClasses, sameVersion, func(string) { c.classes = true })
+	differing(before.Services, s.Services, sameVersion, func(k object.Key) { c.services[k] = true })
+	differing(before.EndpointSlices, s.EndpointSlices, sameSlices, func(k object.Key) { c.services[k] = true })
+	differing(before.Secrets, s.Secrets, sameVersion, func(k object.Key) { c.secrets[k] = true })
+	differing(before.ConfigMaps, s.ConfigMaps, sameVersion, func(k object.Key) { c.configMaps[k] = true })
+}
+
+// differing calls each for every key whose value was added, removed or is not the same.
+func differing[K comparable, V any](before, after map[K]V, same func(a, b V) bool, each func(K)) {
+	for k, v := range after {
+		if old, ok := before[k]; !ok || !same(old, v) {
+			each(k)
+		}
+	}
+	for k := range before {
+		if _, ok := after[k]; !ok {
+			each(k)
+		}
+	}
+}
+
+// versioned is any pointer to an API object.
+type versioned interface {
+	comparable
+	metav1.Object
+}
+
+// sameVersion tells whether two objects are one version of one object. Objects from files have no version: then only the very same
+// pointer counts.
+func sameVersion[T versioned](a, b T) bool {
+	return a == b || a.GetUID() == b.GetUID() && a.GetResourceVersion() != "" && a.GetResourceVersion() == b.GetResourceVersion()
+}
+
+func sameSlices(a, b []*discoveryv1.EndpointSlice) bool { return slices.EqualFunc(a, b, sameVersion) }

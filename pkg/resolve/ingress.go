@@ -1,0 +1,377 @@
+package resolve
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/usher-ingress/usher/pkg/object"
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// ingress is one Ingress read on its own: all it says that does not depend on other Ingresses, Services or Secrets.
+type ingress struct {
+	object   *networkingv1.Ingress
+	ref      policy.Ref
+	verdict  verdict
+	policy   *policy.Set
+	hosts    []*hostRules // in the order of the rules, each host once
+	fallback *path        // spec.defaultBackend, may be nil
+	catchAll bool         // fallback answers what nothing else claims
+	entries  []tlsEntry
+	uses     []use
+
+	diagnostics    []route.Diagnostic
+	tlsDiagnostics []route.Diagnostic // of its TLS entries as a whole; kept by tls.go
+}
+
+// hostRules is what an Ingress declares for one host.
+type hostRules struct {
+	name  string
+	field string // the first rule that names it
+	paths []path
+}
+
+// path is one declared path.
+type path struct {
+	field   string
+	path    string // normalised
+	kind    route.PathType
+	backend backendKey
+	broken  policy.Reason // why there is no backend
+}
+
+// use is a backend that an Ingress goes to, and the field that first does.
+type use struct {
+	key   backendKey
+	field string
+}
+
+// resolveIngresses reads the Ingresses that changed or whose class did, and puts them in the place of what they said before.
+func (r *Resolver) resolveIngresses(changed *changes) {
+	for _, key := range changed.ingresses {
+		r.replaceIngress(key, r.work.snapshot.Ingresses[key])
+	}
+	if !r.work.classes {
+		return
+	}
+	for key, in := range r.ingresses {
+		if r.classes.verdict(in.object) != in.verdict {
+			r.replaceIngress(key, in.object)
+		}
+	}
+}
+
+// replaceIngress puts object in place of what was known under key; nil removes it.
+func (r *Resolver) replaceIngress(key object.Key, object *networkingv1.Ingress) {
+	old := r.ingresses[key]
+	var now *ingress
+	if object != nil {
+		v := r.classes.verdict(object)
+		if old != nil && old.verdict == v && sameDeclaration(old.object, object) {
+			old.object = object
+			return
+		}
+		now = r.readIngress(object, v)
+	}
+	if now != nil {
+		r.ingresses[key] = now
+		r.enter(now)
+	} else {
+		delete(r.ingresses, key)
+	}
+	if old != nil {
+		r.leave(old)
+	}
+	r.work.states = true
+}
+
+// sameDeclaration tells whether two versions of an Ingress differ only in what Usher does not read, such as their status.
+// The API server counts up the generation whenever the spec changes.
+func sameDeclaration(a, b *networkingv1.Ingress) bool {
+	return a == b || a.UID == b.UID && a.Generation != 0 && a.Generation == b.Generation &&
+		a.CreationTimestamp.Equal(&b.CreationTimestamp) && maps.Equal(a.Annotations, b.Annotations)
+}
+
+// enter makes what an Ingress says count.
+func (r *Resolver) enter(in *ingress) {
+	r.problems.replace(nil, in.diagnostics)
+	for _, h := range in.hosts {
+		host := r.hosts[h.name]
+		if host == nil {
+			host = &virtualHost{}
+			r.hosts[h.name] = host
+		}
+		host.claims = append(host.claims, claim{in, h})
+		r.work.hosts[h.name] = true
+	}
+	if in.catchAll {
+		r.catchAll = append(r.catchAll, in)
+		r.work.catchAll = true
+	}
+	for _, u := range in.uses {
+		r.backends.acquire(u.key, user{in, u.field})
+	}
+	r.tls.enter(in, &r.work)
+}
+
+// leave undoes enter.
+func (r *Resolver) leave(in *ingress) {
+	r.problems.replace(in.diagnostics, nil)
+	for _, h := range in.hosts {
+		host := r.hosts[h.name]
+		host.claims = slices.DeleteFunc(host.claims, func(c claim) bool { return c.ingress == in })
+		r.work.hosts[h.name] = true
+	}
+	if in.catchAll {
+		r.catchAll = slices.DeleteFunc(r.catchAll, func(other *ingress) bool { return other == in })
+		r.work.catchAll = true
+	}
+	for _, u := range in.uses {
+		r.backends.release(u.key, in)
+	}
+	r.problems.replace(in.tlsDiagnostics, nil)
+	in.tlsDiagnostics = nil
+	r.tls.leave(in, &r.work)
+}
+
+// older orders Ingresses by who wins: the older one, then by namespace and name.
+func older(a, b *ingress) int {
+	return cmp.Or(
+		a.object.CreationTimestamp.Compare(b.object.CreationTimestamp.Time),
+		cmp.Compare(a.ref.Namespace, b.ref.Namespace), cmp.Compare(a.ref.Name, b.ref.Name),
+	)
+}
+
+// readIngress reads one Ingress; one that is not ours declares nothing.
+func (r *Resolver) readIngress(object *networkingv1.Ingress, v verdict) *ingress {
+	in := &ingress{object: object, verdict: v, ref: policy.Ref{Kind: "Ingress", Namespace: object.Namespace, Name: object.Name}}
+	if !v.claimed {
+		in.report(route.Diagnostic{Severity: route.Info, Reason: policy.ClassIgnored, Origin: in.at(classField(object)), Message: v.why, Effect: "this Ingress is left to others"})
+		return in
+	}
+	in.readPolicy(v.base, r.options.AnnotationPrefixes)
+	in.readFallback()
+	for i := range object.Spec.Rules {
+		in.readRule(i, r.options.DisableCatchAll)
+	}
+	in.catchAll = in.fallback != nil && len(object.Spec.Rules) == 0
+	if in.catchAll && r.options.DisableCatchAll {
+		in.catchAll = false
+		in.reportCatchAll("spec.defaultBackend", "a default backend without rules takes all traffic that nothing else claims")
+	}
+	in.readTLS()
+	in.collectUses()
+	return in
+}
+
+func classField(object *networkingv1.Ingress) string {
+	if object.Spec.IngressClassName == nil && object.Annotations[legacyClass] != "" {
+		return fmt.Sprintf("metadata.annotations[%q]", legacyClass)
+	}
+	return "spec.ingressClassName"
+}
+
+// at is the Origin of a field of the Ingress.
+func (in *ingress) at(field string) policy.Origin { return policy.Origin{Object: in.ref, Field: field} }
+
+func (in *ingress) report(d route.Diagnostic) { in.diagnostics = append(in.diagnostics, d) }
+
+func (in *ingress) reportCatchAll(field, message string) {
+	in.report(route.Diagnostic{
+		Severity: route.Warning, Reason: policy.CatchAllDisabled, Origin: in.at(field),
+		Message: message + ", and --disable-catch-all is set", Effect: "it is ignored",
+	})
+}
+
+func (in *ingress) readPolicy(base *policy.Set, prefixes []string) {
+	set, problems := policy.Parse(base, policy.Input{Object: in.ref, Values: in.object.Annotations, Prefixes: prefixes})
+	in.policy = set
+	for _, p := range problems {
+		in.report(fromProblem(p))
+	}
+}
+
+func (in *ingress) readFallback() {
+	if b := in.object.Spec.DefaultBackend; b != nil {
+		in.fallback = &path{field: "spec.defaultBackend", path: "/", kind: route.Prefix}
+		in.readBackend(in.fallback, b, "spec.defaultBackend")
+	}
+}
+
+func (in *ingress) readRule(i int, noCatchAll bool) {
+	rule := &in.object.Spec.Rules[i]
+	field := fmt.Sprintf("spec.rules[%d]", i)
+	name, err := hostName(rule.Host)
+	if err != nil {
+		in.report(route.Diagnostic{
+			Severity: route.Error, Reason: policy.BadHost, Origin: in.at(field + ".host"),
+			Message: fmt.Sprintf("host %q: %v", rule.Host, err), Effect: "no request takes this rule",
+		})
+		return
+	}
+	if name == "" && noCatchAll {
+		in.reportCatchAll(field, "a rule without a host takes the traffic of every host that nothing else claims")
+		return
+	}
+	h := in.hostRules(name, field)
+	if rule.HTTP == nil || len(rule.HTTP.Paths) == 0 {
+		in.reportEmptyRule(name, field)
+		return
+	}
+	for j := range rule.HTTP.Paths {
+		in.readPath(h, &rule.HTTP.Paths[j], fmt.Sprintf("%s.http.paths[%d]", field, j))
+	}
+}
+
+// hostRules is the entry of a host, made at the first rule that names it.
+func (in *ingress) hostRules(name, field string) *hostRules {
+	for _, h := range in.hosts {
+		if h.name == name {
+			return h
+		}
+	}
+	h := &hostRules{name: name, field: field}
+	in.hosts = append(in.hosts, h)
+	return h
+}
+
+// reportEmptyRule: the API sends all traffic of a rule without paths to the default backend of its Ingress.
+func (in *ingress) reportEmptyRule(host, field string) {
+	if in.fallback != nil {
+		return
+	}
+	in.report(route.Diagnostic{
+		Severity: route.Warning, Reason: policy.EmptyRule, Origin: in.at(field),
+		Message: "the rule has no paths, and the Ingress has no spec.defaultBackend to take its traffic",
+		Effect:  fmt.Sprintf("requests for %s answer 404, unless another Ingress declares paths for it", sampleHost(host)),
+	})
+}
+
+func (in *ingress) readPath(h *hostRules, declared *networkingv1.HTTPIngressPath, field string) {
+	p := path{field: field}
+	var why string
+	p.path, p.kind, why = declaredPath(declared)
+	if why != "" {
+		in.reportPath(h, &p, declared.Path, why)
+		if p.path != "" {
+			p.broken = policy.BadPath
+			h.paths = append(h.paths, p)
+		}
+		return
+	}
+	in.readBackend(&p, &declared.Backend, field+".backend")
+	h.paths = append(h.paths, p)
+}
+
+func (in *ingress) reportPath(h *hostRules, p *path, written, why string) {
+	d := route.Diagnostic{
+		Severity: route.Error, Reason: policy.BadPath, Origin: in.at(p.field),
+		Message: fmt.Sprintf("path %q: %s", written, why), Effect: "no request takes this path",
+	}
+	if p.path != "" {
+		d.Effect = fmt.Sprintf("http://%s%s answers 503, rather than falling through to a wider path", sampleHost(h.name), p.path)
+	}
+	in.report(d)
+}
+
+// declaredPath gives a declared path in the form it is matched in, and why it is not a usable one. A path that is empty here has no
+// place in the URL space at all. The rules are the API server's, for every pathType.
+func declaredPath(p *networkingv1.HTTPIngressPath) (path string, kind route.PathType, why string) {
+	written := p.Path
+	if written == "" {
+		written = "/"
+	}
+	kind, why = pathType(p.PathType)
+	path, err := route.Normalize(written)
+	switch {
+	case written[0] != '/':
+		return "", kind, "want it to start with \"/\""
+	case err != nil:
+		return "", kind, "want every % to be followed by two hex digits, and no \"..\" above the root"
+	case why != "":
+	case strings.Contains(written, "//"):
+		why = "want no empty elements (\"//\")"
+	case hasDots(written):
+		why = "want no \".\" or \"..\" elements"
+	case strings.Contains(path, "%2F"):
+		why = "want no encoded slash (\"%2F\")"
+	}
+	return path, kind, why
+}
+
+// pathType resolves ImplementationSpecific, and no type at all, to Prefix.
+func pathType(written *networkingv1.PathType) (route.PathType, string) {
+	if written == nil {
+		return route.Prefix, ""
+	}
+	switch *written {
+	case networkingv1.PathTypeExact:
+		return route.Exact, ""
+	case networkingv1.PathTypePrefix, networkingv1.PathTypeImplementationSpecific:
+		return route.Prefix, ""
+	}
+	return route.Prefix, fmt.Sprintf("pathType %q: want Exact, Prefix or ImplementationSpecific", *written)
+}
+
+func hasDots(path string) bool {
+	for element := range strings.SplitSeq(path, "/") {
+		if element == "." || element == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// readBackend fills in where p goes, or why it goes nowhere.
+func (in *ingress) readBackend(p *path, b *networkingv1.IngressBackend, field string) {
+	key, reason, why := backendOf(in.object.Namespace, b)
+	p.backend, p.broken = key, reason
+	if reason != "" {
+		in.report(route.Diagnostic{
+			Severity: route.Error, Reason: reason, Origin: in.at(field), Message: why,
+			Effect: "requests that come here answer 503",
+		})
+	}
+}
+
+func backendOf(namespace string, b *networkingv1.IngressBackend) (backendKey, policy.Reason, string) {
+	switch s := b.Service; {
+	case b.Resource != nil && s != nil:
+		return backendKey{}, policy.BadBackend, "both a service and a resource are given; want one"
+	case b.Resource != nil:
+		return backendKey{}, policy.ResourceBackend, fmt.Sprintf("resource %s %q: want a service", b.Resource.Kind, b.Resource.Name)
+	case s == nil || s.Name == "":
+		return backendKey{}, policy.BadBackend, "no service is named; want service.name and service.port"
+	case s.Port.Name != "" && s.Port.Number != 0:
+		return backendKey{}, policy.BadBackend, fmt.Sprintf("both port name %q and port number %d are given; want one", s.Port.Name, s.Port.Number)
+	case s.Port.Name == "" && (s.Port.Number < 1 || s.Port.Number > 65535):
+		return backendKey{}, policy.BadBackend, fmt.Sprintf("port number %d: want a number from 1 to 65535, or a name", s.Port.Number)
+	default:
+		return newBackendKey(object.Key{Namespace: namespace, Name: s.Name}, s.Port), "", ""
+	}
+}
+
+// collectUses lists the backends of all paths, each once.
+func (in *ingress) collectUses() {
+	seen := map[backendKey]bool{}
+	add := func(p *path) {
+		if p.broken == "" && !seen[p.backend] {
+			seen[p.backend] = true
+			in.uses = append(in.uses, use{p.backend, p.field})
+		}
+	}
+	for _, h := range in.hosts {
+		for i := range h.paths {
+			add(&h.paths[i])
+		}
+	}
+	if in.fallback != nil && (in.catchAll || len(in.hosts) > 0) {
+		add(in.fallback)
+	}
+}

@@ -1,0 +1,236 @@
+package resolve
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/object"
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// Who wins where several Ingresses want the same: the one created first, then the first by namespace and name. It is decided for
+// each host, path and path type on its own, so that the loser keeps everything else. A malformed path gives way to a well-formed one,
+// whatever their age.
+//
+// For example, if Ingress demo/old declares shop.example.com/cart and the newer demo/new declares /cart and /pay, demo/new still
+// serves /pay, and is told that http://shop.example.com/cart goes to demo/old.
+
+// virtualHost is one host and everybody who declares it.
+type virtualHost struct {
+	claims      []claim
+	host        *route.Host // nil when nobody does any more
+	diagnostics []route.Diagnostic
+}
+
+// claim is what one Ingress declares for one host.
+type claim struct {
+	*ingress
+	rules *hostRules
+}
+
+// mergeHosts builds again the hosts that a change touched.
+func (r *Resolver) mergeHosts() {
+	for name := range r.work.hosts {
+		v := r.hosts[name]
+		before := v.diagnostics
+		v.host, v.diagnostics = nil, nil
+		if len(v.claims) == 0 {
+			delete(r.hosts, name)
+		} else {
+			r.merge(name, v)
+		}
+		r.problems.replace(before, v.diagnostics)
+	}
+}
+
+// rebuiltHosts are the results of mergeHosts; nil for a host that is gone.
+func (r *Resolver) rebuiltHosts() map[string]*route.Host {
+	rebuilt := make(map[string]*route.Host, len(r.work.hosts))
+	for name := range r.work.hosts {
+		rebuilt[name] = nil
+		if v := r.hosts[name]; v != nil {
+			rebuilt[name] = v.host
+		}
+	}
+	return rebuilt
+}
+
+func (r *Resolver) merge(name string, v *virtualHost) {
+	slices.SortFunc(v.claims, func(a, b claim) int { return older(a.ingress, b.ingress) })
+	m := merging{resolver: r, virtualHost: v, places: map[place]*route.Route{}}
+	m.host = &route.Host{Name: name, TLS: r.tls.covers(name), Origin: v.claims[0].at(v.claims[0].rules.field)}
+	for _, broken := range []bool{false, true} {
+		for _, c := range v.claims {
+			for i := range c.rules.paths {
+				if p := &c.rules.paths[i]; (p.broken == policy.BadPath) == broken {
+					m.path(c, p)
+				}
+			}
+		}
+	}
+	for _, c := range v.claims {
+		m.fallback(c)
+	}
+	slices.SortFunc(m.routes, compareRoutes)
+	m.host.Paths = route.NewPaths(m.routes)
+}
+
+// compareRoutes orders the paths of a host as they are tried: Exact first, then the longest.
+func compareRoutes(a, b *route.Route) int {
+	return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(len(b.Path), len(a.Path)), cmp.Compare(a.Path, b.Path))
+}
+
+// merging is one host being built.
+type merging struct {
+	resolver *Resolver
+	*virtualHost
+	places map[place]*route.Route
+	routes []*route.Route
+}
+
+// place is what only one Ingress can have. "/a" and "/a/" are the same Prefix.
+type place struct {
+	path string
+	kind route.PathType
+}
+
+func (m *merging) path(c claim, p *path) {
+	at := place{p.path, p.kind}
+	if p.kind == route.Prefix {
+		at.path = strings.TrimSuffix(p.path, "/")
+	}
+	if winner := m.places[at]; winner != nil {
+		winner.Shadowed = append(winner.Shadowed, c.at(p.field))
+		m.lost(c, p, winner)
+		return
+	}
+	won := m.resolver.route(c.ingress, p)
+	won.Host = m.host.Name
+	m.places[at] = won
+	m.routes = append(m.routes, won)
+}
+
+// route is the Route of a declared path.
+func (r *Resolver) route(in *ingress, p *path) *route.Route {
+	return &route.Route{
+		Path: p.path, Type: p.kind, Ingress: in.ref, Origin: in.at(p.field),
+		Backend: r.backends.index(p), Policy: in.policy, Broken: p.broken,
+	}
+}
+
+func (m *merging) lost(c claim, p *path, winner *route.Route) {
+	severity := route.Error
+	if winner.Broken == "" && p.broken == "" && winner.Backend == m.resolver.backends.index(p) {
+		severity = route.Warning
+	}
+	m.diagnostics = append(m.diagnostics, route.Diagnostic{
+		Severity: severity, Reason: policy.PathConflict, Origin: c.at(p.field),
+		Message: fmt.Sprintf("%s %s (%s) is declared by %s already%s", displayHost(m.host.Name), p.path, p.kind, winner.Origin, m.why(c, winner)),
+		Effect:  fmt.Sprintf("http://%s%s goes to %s, never to %s", sampleHost(m.host.Name), p.path, m.resolver.goal(winner), p.goal()),
+	})
+}
+
+// why says what decided between two Ingresses.
+func (m *merging) why(loser claim, winner *route.Route) string {
+	switch first := m.resolver.ingresses[object.Key{Namespace: winner.Ingress.Namespace, Name: winner.Ingress.Name}]; {
+	case first == nil || first == loser.ingress:
+		return ""
+	case first.object.CreationTimestamp.Equal(&loser.object.CreationTimestamp):
+		return ", which is first by name"
+	case older(first, loser.ingress) > 0:
+		return ", and well formed there"
+	}
+	return ", which is older"
+}
+
+// fallback takes the spec.defaultBackend of the oldest Ingress with rules for this host.
+func (m *merging) fallback(c claim) {
+	if c.ingress.fallback == nil {
+		return
+	}
+	candidate := m.resolver.route(c.ingress, c.ingress.fallback)
+	candidate.Host = m.host.Name
+	if m.host.Default == nil {
+		m.host.Default = candidate
+		return
+	}
+	if d, ok := m.resolver.defaultConflict(m.host.Default, c.ingress); ok {
+		d.Message = fmt.Sprintf("the default backend of %s is given by %s already, which is older or first by name", displayHost(m.host.Name), m.host.Default.Origin)
+		d.Effect = fmt.Sprintf("what no path of %s matches goes to %s, never to %s", displayHost(m.host.Name), m.resolver.goal(m.host.Default), c.ingress.fallback.goal())
+		m.diagnostics = append(m.diagnostics, d)
+	}
+}
+
+// defaultConflict is the Diagnostic for an Ingress whose default backend lost, without its text. Two that name the same backend agree.
+func (r *Resolver) defaultConflict(winner *route.Route, loser *ingress) (route.Diagnostic, bool) {
+	if winner.Broken == "" && winner.Backend == r.backends.index(loser.fallback) {
+		return route.Diagnostic{}, false
+	}
+	return route.Diagnostic{Severity: route.Error, Reason: policy.DefaultBackendConflict, Origin: loser.at(loser.fallback.field)}, true
+}
+
+// goal names where a route goes, for people.
+func (r *Resolver) goal(won *route.Route) string {
+	if won.Broken != "" {
+		return "nowhere (503 " + string(won.Broken) + ")"
+	}
+	return r.backends.slots[won.Backend].key.String()
+}
+
+func (p *path) goal() string {
+	if p.broken != "" {
+		return "nowhere (503 " + string(p.broken) + ")"
+	}
+	return p.backend.String()
+}
+
+func displayHost(host string) string {
+	if host == "" {
+		return "any host"
+	}
+	return host
+}
+
+// defaultRoute is what answers requests that no host or path claims: the oldest Ingress that has only a default backend, then the
+// Service the controller was started with.
+func (r *Resolver) defaultRoute() *route.Route {
+	slices.SortFunc(r.catchAll, older)
+	var found []route.Diagnostic
+	var winner *route.Route
+	for _, in := range r.catchAll {
+		if winner == nil {
+			winner = r.route(in, in.fallback)
+			continue
+		}
+		if d, ok := r.defaultConflict(winner, in); ok {
+			d.Message = fmt.Sprintf("the default backend of all traffic is given by %s already, which is older or first by name", winner.Origin)
+			d.Effect = fmt.Sprintf("what no host or path claims goes to %s, never to %s", r.goal(winner), in.fallback.goal())
+			found = append(found, d)
+		}
+	}
+	r.problems.replace(r.catchAllDiagnostics, found)
+	r.catchAllDiagnostics = found
+	if winner == nil && r.options.DefaultBackend != (object.Key{}) {
+		p := &path{path: "/", kind: route.Prefix, backend: backendKey{service: r.options.DefaultBackend}}
+		winner = &route.Route{Path: p.path, Type: p.kind, Backend: r.backends.index(p), Policy: r.classes.global}
+	}
+	return winner
+}
+
+// ingressStates lists what became of each Ingress, by namespace and name.
+func (r *Resolver) ingressStates() []route.IngressState {
+	states := make([]route.IngressState, 0, len(r.ingresses))
+	for in := range maps.Values(r.ingresses) {
+		states = append(states, route.IngressState{Object: in.ref, UID: string(in.object.UID), Claimed: in.verdict.claimed, Class: in.verdict.class})
+	}
+	slices.SortFunc(states, func(a, b route.IngressState) int {
+		return cmp.Or(cmp.Compare(a.Object.Namespace, b.Object.Namespace), cmp.Compare(a.Object.Name, b.Object.Name))
+	})
+	return states
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,159 @@
+// Package resolve turns a Snapshot of Kubernetes objects into the Table that serves requests, and says everything that is wrong.
+//
+// It is the one place that knows what an Ingress means. Four steps, each in its own file:
+//
+//	class.go     which Ingresses are ours, and the settings their class starts from
+//	ingress.go   one Ingress on its own: hosts, paths, backends and TLS entries it declares, and what is wrong with them
+//	merge.go     all Ingresses together: the oldest wins a path, the others are told
+//	backend.go   a port of a Service becomes endpoints, or the reason why there are none (endpoint.go, external.go)
+//	tls.go       which certificate answers for which name (secret.go reads one Secret)
+//
+// It is pure: no clock, no I/O, no log. A Resolver remembers its last result and does again only what a change touches; the outcome
+// is the same as that of a new Resolver, which a test holds it to.
+//
+// Nothing that is broken spreads. A path whose backend cannot be used keeps its place and answers 503 for itself; it never falls
+// through to a wider path, and no other object is affected.
+package resolve
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/object"
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// Options are the flags that decide what Ingresses mean. The zero value of a field is the flag's absence.
+type Options struct {
+	// ControllerClass is the spec.controller of the IngressClasses that are ours.
+	ControllerClass string
+	// IngressClass is the value of the legacy annotation kubernetes.io/ingress.class that is ours.
+	IngressClass string
+	// ClassByName claims spec.ingressClassName == IngressClass too, whoever controls that class and whether it exists.
+	ClassByName bool
+	// WithoutClass claims Ingresses that name no class.
+	WithoutClass bool
+
+	ConfigMap          object.Key // controller-wide settings
+	DefaultCertificate object.Key // Secret for names that no other certificate covers
+	DefaultBackend     object.Key // Service for requests that nothing claims; its first port
+
+	// AnnotationPrefixes are strongest first; none means "usher.dev/" and "nginx.ingress.kubernetes.io/".
+	AnnotationPrefixes []string
+
+	// AllowUpstream opens addresses that backends may not have otherwise: loopback, link-local, unspecified, multicast.
+	AllowUpstream []netip.Prefix
+	// AllowLoopback opens loopback addresses and the name localhost: for a person's own machine.
+	AllowLoopback bool
+	// DisableCatchAll ignores host-less rules and Ingresses that have a default backend only.
+	DisableCatchAll bool
+	// Zone is where Usher runs; endpoints hinted for it are preferred. Empty ignores hints.
+	Zone string
+}
+
+// Resolver resolves Snapshots. It is not safe for concurrent use.
+type Resolver struct {
+	options  Options
+	previous *object.Snapshot // what the state below was resolved from; never nil
+	now      time.Time
+
+	classes   *classes
+	ingresses map[object.Key]*ingress // every Ingress, claimed or not
+	hosts     map[string]*virtualHost
+	catchAll  []*ingress
+	backends  backends
+	tls       tlsNames
+	problems  ledger
+	sources   []route.Diagnostic // of Snapshot.Problems
+
+	catchAllDiagnostics []route.Diagnostic
+
+	table *route.Table
+	work  work
+}
+
+// work is what one turn still has to look at.
+type work struct {
+	snapshot *object.Snapshot
+	hosts    map[string]bool // hosts to merge again
+	names    map[string]bool // TLS names to decide again
+	entries  map[*ingress]bool
+	states   bool // whether Table.Ingresses differs
+	catchAll bool
+	classes  bool
+}
+
+// New returns a Resolver that has seen nothing yet.
+func New(o Options) *Resolver {
+	if len(o.AnnotationPrefixes) == 0 {
+		o.AnnotationPrefixes = []string{"usher.dev/", "nginx.ingress.kubernetes.io/"}
+	}
+	r := &Resolver{
+		options:   o,
+		previous:  &object.Snapshot{},
+		ingresses: map[object.Key]*ingress{},
+		hosts:     map[string]*virtualHost{},
+		backends:  newBackends(),
+		tls:       newTLSNames(),
+		table:     &route.Table{Hosts: route.NewHosts(nil), Certificates: &route.Certificates{}},
+	}
+	r.classes = readClasses(r, &object.Snapshot{})
+	return r
+}
+
+// Resolve gives the Table for s. s.Changes must name what differs from the Snapshot of the last call, or be nil.
+// Table.Generation counts the calls; now only decides which certificates have expired.
+func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
+	changed := compare(r.previous, s, r.table.Generation == 0)
+	r.work = work{snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, entries: map[*ingress]bool{}}
+
+	r.resolveClasses(changed)
+	r.resolveIngresses(changed)
+	r.resolveBackends(changed)
+	r.resolveTLS(changed, now)
+	r.mergeHosts()
+	r.reportSources(s)
+
+	r.previous, r.now = s, now
+	r.table = r.build(s)
+	return r.table
+}
+
+// build assembles the Table from the state, sharing with the last one whatever did not change.
+func (r *Resolver) build(s *object.Snapshot) *route.Table {
+	last := r.table
+	t := &route.Table{
+		Generation:   last.Generation + 1,
+		Changed:      s.Since,
+		Hosts:        last.Hosts,
+		Backends:     r.backends.publish(),
+		Default:      last.Default,
+		Policy:       r.classes.global,
+		Certificates: r.tls.certificates,
+		Diagnostics:  r.problems.settle(),
+		Ingresses:    last.Ingresses,
+	}
+	if len(r.work.hosts) > 0 {
+		t.Hosts = last.Hosts.With(r.rebuiltHosts())
+	}
+	if r.work.catchAll {
+		t.Default = r.defaultRoute()
+	}
+	if r.work.states {
+		t.Ingresses = r.ingressStates()
+	}
+	return t
+}
+
+func (r *Resolver) reportSources(s *object.Snapshot) {
+	var found []route.Diagnostic
+	for _, p := range s.Problems {
+		found = append(found, route.Diagnostic{
+			Severity: route.Error, Reason: policy.BadInput, Origin: policy.Origin{Object: policy.Ref{Kind: "Input", Name: p.Where}},
+			Message: p.Message, Effect: "this input is not used",
+		})
+	}
+	r.problems.replace(r.sources, found)
+	r.sources = found
+}

@@ -1,0 +1,451 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/object"
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// Which certificate answers for a name, decided for each name on its own:
+//
+//	an entry of spec.tls gives its Secret to the hosts it lists, if the certificate covers them;
+//	one without hosts gives it to those hosts of its Ingress's rules that the certificate covers;
+//	one without secretName only says that the hosts are served over TLS, under the default certificate.
+//
+// Of two certificates with the same kind of key for one name the older Ingress's counts; an RSA and an ECDSA one are both kept. A host
+// that only other namespaces have rules for takes no certificate and no redirect from here, so that nobody changes what is not theirs.
+//
+// A name listed in an entry is redirected to HTTPS even if its Secret is missing or broken; the default certificate answers then.
+
+// tlsEntry is one entry of spec.tls.
+type tlsEntry struct {
+	field  string
+	hosts  []string // as matched; empty: the hosts of the Ingress's rules
+	secret object.Key
+	named  bool // whether there is a secretName
+}
+
+// tlsNames are all names that TLS entries speak of.
+type tlsNames struct {
+	names        map[string]*tlsName
+	secrets      map[object.Key]*secret
+	certificates *route.Certificates
+	owned        bool // whether certificates is a copy made in this turn
+	boundary     time.Time
+
+	defaults []route.Diagnostic
+}
+
+// tlsName is one name and the entries that speak of it.
+type tlsName struct {
+	claims      []tlsClaim
+	on          bool // whether the name is served over TLS
+	diagnostics []route.Diagnostic
+}
+
+type tlsClaim struct {
+	*ingress
+	entry *tlsEntry
+	field string // of the host in the entry
+}
+
+func newTLSNames() tlsNames {
+	return tlsNames{names: map[string]*tlsName{}, secrets: map[object.Key]*secret{}, certificates: &route.Certificates{}}
+}
+
+// readTLS reads spec.tls.
+func (in *ingress) readTLS() {
+	for i := range in.object.Spec.TLS {
+		written := &in.object.Spec.TLS[i]
+		e := tlsEntry{field: fmt.Sprintf("spec.tls[%d]", i), named: written.SecretName != ""}
+		e.secret = object.Key{Namespace: in.object.Namespace, Name: written.SecretName}
+		for j, host := range written.Hosts {
+			name, err := hostName(host)
+			if err != nil || name == "" {
+				in.reportTLSHost(fmt.Sprintf("%s.hosts[%d]", e.field, j), host, err)
+				continue
+			}
+			e.hosts = append(e.hosts, name)
+		}
+		if len(written.Hosts) > 0 && len(e.hosts) == 0 {
+			continue
+		}
+		in.entries = append(in.entries, e)
+	}
+}
+
+func (in *ingress) reportTLSHost(field, host string, err error) {
+	if err == nil {
+		err = fmt.Errorf("want a DNS name")
+	}
+	in.report(route.Diagnostic{
+		Severity: route.Error, Reason: policy.BadHost, Origin: in.at(field),
+		Message: fmt.Sprintf("host %q: %v", host, err), Effect: "it gets no certificate",
+	})
+}
+
+// claimsOf calls each for every name the entries of an Ingress speak of.
+func (in *ingress) claimsOf(each func(name string, c tlsClaim)) {
+	for i := range in.entries {
+		e := &in.entries[i]
+		for _, name := range e.hosts {
+			each(name, tlsClaim{in, e, e.field})
+		}
+		if len(e.hosts) > 0 {
+			continue
+		}
+		for _, h := range in.hosts {
+			if h.name != "" {
+				each(h.name, tlsClaim{in, e, e.field})
+			}
+		}
+	}
+}
+
+func (t *tlsNames) enter(in *ingress, w *work) {
+	in.claimsOf(func(name string, c tlsClaim) {
+		n := t.names[name]
+		if n == nil {
+			n = &tlsName{}
+			t.names[name] = n
+		}
+		n.claims = append(n.claims, c)
+		w.names[name] = true
+	})
+	for i := range in.entries {
+		if e := &in.entries[i]; e.named {
+			t.secret(e.secret).users = append(t.secret(e.secret).users, in)
+		}
+		w.entries[in] = true
+	}
+}
+
+func (t *tlsNames) leave(in *ingress, w *work) {
+	in.claimsOf(func(name string, _ tlsClaim) {
+		n := t.names[name]
+		n.claims = slices.DeleteFunc(n.claims, func(c tlsClaim) bool { return c.ingress == in })
+		w.names[name] = true
+	})
+	for i := range in.entries {
+		e := &in.entries[i]
+		if !e.named {
+			continue
+		}
+		s := t.secret(e.secret)
+		if s.users = slices.DeleteFunc(s.users, func(u *ingress) bool { return u == in }); len(s.users) == 0 {
+			delete(t.secrets, e.secret)
+		}
+	}
+	delete(w.entries, in)
+}
+
+// secret is the record of a Secret somebody names.
+func (t *tlsNames) secret(key object.Key) *secret {
+	s := t.secrets[key]
+	if s == nil {
+		s = &secret{}
+		t.secrets[key] = s
+	}
+	return s
+}
+
+// covers tells whether a host is served over TLS: by its own name, or by that of the wildcard above it.
+func (t *tlsNames) covers(host string) bool {
+	if n := t.names[host]; n != nil && n.on {
+		return true
+	}
+	n := t.names[wildcardOf(host)]
+	return n != nil && n.on
+}
+
+// resolveTLS brings names and certificates up to date, and marks the hosts whose TLS changed.
+func (r *Resolver) resolveTLS(changed *changes, now time.Time) {
+	t := &r.tls
+	t.owned = false
+	r.readSecrets(changed)
+	if now.Before(r.now) || !t.boundary.IsZero() && !now.Before(t.boundary) {
+		r.allEntries()
+	}
+	for in := range r.work.entries {
+		r.reportEntries(in, now)
+	}
+	r.resolveDefault(now)
+	r.spreadHosts()
+	for name := range r.work.names {
+		if n := t.names[name]; n != nil {
+			r.resolveName(name, n)
+		}
+	}
+	t.boundary = r.nextBoundary(now)
+}
+
+// readSecrets parses what changed, and what is named for the first time.
+func (r *Resolver) readSecrets(changed *changes) {
+	for key, s := range r.tls.secrets {
+		if s.object != nil && !changed.secrets[key] {
+			continue
+		}
+		before := s.object
+		s.read(key, r.work.snapshot.Secrets[key])
+		if s.object == before {
+			continue
+		}
+		for _, in := range s.users {
+			r.work.entries[in] = true
+			in.claimsOf(func(name string, _ tlsClaim) { r.work.names[name] = true })
+		}
+	}
+}
+
+func (r *Resolver) allEntries() {
+	for _, s := range r.tls.secrets {
+		for _, in := range s.users {
+			r.work.entries[in] = true
+		}
+	}
+}
+
+// nextBoundary is when the first certificate becomes valid or expires; zero if none does.
+func (r *Resolver) nextBoundary(now time.Time) time.Time {
+	var next time.Time
+	consider := func(at time.Time) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	for _, s := range r.tls.secrets {
+		if s.certificate != nil {
+			consider(s.certificate.NotFrom)
+			consider(s.certificate.Until.Add(time.Nanosecond))
+		}
+	}
+	return next
+}
+
+// reportEntries says what is wrong with the entries of an Ingress whatever the name: their Secrets.
+func (r *Resolver) reportEntries(in *ingress, now time.Time) {
+	before := in.tlsDiagnostics
+	in.tlsDiagnostics = nil
+	for i := range in.entries {
+		if d, bad := r.entryProblem(in, &in.entries[i], now); bad {
+			in.tlsDiagnostics = append(in.tlsDiagnostics, d)
+		}
+	}
+	r.problems.replace(before, in.tlsDiagnostics)
+}
+
+func (r *Resolver) entryProblem(in *ingress, e *tlsEntry, now time.Time) (route.Diagnostic, bool) {
+	d := route.Diagnostic{Severity: route.Error, Origin: in.at(e.field), Effect: "the default certificate is served for its hosts"}
+	if !e.named {
+		return d, false
+	}
+	s := r.tls.secrets[e.secret]
+	switch {
+	case s.object == nil:
+		d.Reason, d.Message = policy.NoSecret, fmt.Sprintf("Secret %s does not exist", e.secret)
+	case s.certificate == nil:
+		d.Reason, d.Message = policy.BadSecret, fmt.Sprintf("Secret %s holds no usable certificate: %s", e.secret, s.problem)
+	case len(e.hosts) == 0 && !in.anyHost(s.certificate):
+		d.Reason, d.Message = policy.CertificateMismatch, fmt.Sprintf("the entry lists no hosts, and the certificate of Secret %s is valid for %s, which are not among the hosts of the rules", e.secret, displayNames(s.certificate))
+		d.Effect = "the certificate is not served"
+	case datesProblem(s.certificate, now) != "":
+		d.Reason, d.Message, d.Effect = policy.CertificateExpired, datesProblem(s.certificate, now), "it is served all the same; clients refuse it"
+	default:
+		return d, false
+	}
+	return d, true
+}
+
+// anyHost tells whether a certificate covers any host of the Ingress's rules.
+func (in *ingress) anyHost(c *route.Certificate) bool {
+	return slices.ContainsFunc(in.hosts, func(h *hostRules) bool { return coversName(c, h.name) })
+}
+
+func displayNames(c *route.Certificate) string {
+	if len(c.Names) == 0 {
+		return "no name"
+	}
+	return joined(c.Names, strings.Clone)
+}
+
+// spreadHosts adds the names whose owners changed: those of changed hosts, and all below a changed wildcard host.
+func (r *Resolver) spreadHosts() {
+	for host := range r.work.hosts {
+		if r.tls.names[host] != nil {
+			r.work.names[host] = true
+		}
+		if !strings.HasPrefix(host, "*") {
+			continue
+		}
+		for name := range r.tls.names {
+			if wildcardOf(name) == host {
+				r.work.names[name] = true
+			}
+		}
+	}
+}
+
+// resolveName decides the certificates of one name.
+func (r *Resolver) resolveName(name string, n *tlsName) {
+	before, wasOn := n.diagnostics, n.on
+	n.diagnostics, n.on = nil, false
+	slices.SortFunc(n.claims, func(a, b tlsClaim) int { return older(a.ingress, b.ingress) })
+	var chosen []tlsClaim
+	var certificates []*route.Certificate
+	for _, c := range n.claims {
+		certificate := r.admit(name, n, c)
+		if certificate == nil {
+			continue
+		}
+		if i := slices.IndexFunc(certificates, func(o *route.Certificate) bool { return sameKeyKind(o, certificate) }); i >= 0 {
+			n.conflict(name, c, chosen[i])
+			continue
+		}
+		chosen, certificates = append(chosen, c), append(certificates, certificate)
+	}
+	r.problems.replace(before, n.diagnostics)
+	r.tls.publish(name, certificates)
+	if n.on != wasOn {
+		r.markHosts(name)
+	}
+	if len(n.claims) == 0 {
+		delete(r.tls.names, name)
+	}
+}
+
+// admit gives the certificate that a claim brings for name, if it brings one, and notes whether the name is served over TLS.
+func (r *Resolver) admit(name string, n *tlsName, c tlsClaim) *route.Certificate {
+	if owner := r.foreignOwner(name, c.ingress); owner != nil {
+		n.diagnostics = append(n.diagnostics, route.Diagnostic{
+			Severity: route.Error, Reason: policy.CertificateConflict, Origin: c.at(c.field),
+			Message: fmt.Sprintf("%s belongs to %s, in another namespace, and this Ingress has no rule for it", name, owner.ref),
+			Effect:  "neither its certificate nor the redirect to HTTPS is taken from here",
+		})
+		return nil
+	}
+	if !c.entry.named {
+		n.on = true
+		return nil
+	}
+	certificate := r.tls.secrets[c.entry.secret].certificate
+	covers := certificate != nil && coversName(certificate, name)
+	if covers || len(c.entry.hosts) > 0 {
+		n.on = true
+	}
+	if covers {
+		return certificate
+	}
+	if certificate != nil && len(c.entry.hosts) > 0 {
+		n.diagnostics = append(n.diagnostics, route.Diagnostic{
+			Severity: route.Error, Reason: policy.CertificateMismatch, Origin: c.at(c.field),
+			Message: fmt.Sprintf("the certificate of Secret %s is valid for %s, not for %s", c.entry.secret, displayNames(certificate), name),
+			Effect:  fmt.Sprintf("the default certificate is served for %s", name),
+		})
+	}
+	return nil
+}
+
+// foreignOwner is the oldest Ingress with rules for a name, or for the wildcard above it, if all of those are in other namespaces.
+func (r *Resolver) foreignOwner(name string, in *ingress) *ingress {
+	v := r.hosts[name]
+	if v == nil || len(v.claims) == 0 {
+		v = r.hosts[wildcardOf(name)]
+		if wildcardOf(name) == "" {
+			v = nil
+		}
+	}
+	if v == nil || len(v.claims) == 0 {
+		return nil
+	}
+	var first *ingress
+	for _, c := range v.claims {
+		if c.ref.Namespace == in.ref.Namespace {
+			return nil
+		}
+		if first == nil || older(c.ingress, first) < 0 {
+			first = c.ingress
+		}
+	}
+	return first
+}
+
+func sameKeyKind(a, b *route.Certificate) bool {
+	return a.TLS.Leaf.PublicKeyAlgorithm == b.TLS.Leaf.PublicKeyAlgorithm
+}
+
+func (n *tlsName) conflict(name string, loser, winner tlsClaim) {
+	if loser.entry.secret == winner.entry.secret {
+		return
+	}
+	n.diagnostics = append(n.diagnostics, route.Diagnostic{
+		Severity: route.Warning, Reason: policy.CertificateConflict, Origin: loser.at(loser.field),
+		Message: fmt.Sprintf("the certificate of %s is given by %s %s already, which is older or first by name", name, winner.ref, winner.field),
+		Effect:  fmt.Sprintf("Secret %s is served for %s, never Secret %s", winner.entry.secret, name, loser.entry.secret),
+	})
+}
+
+// markHosts marks the hosts that a name's TLS decides about: its own, and for a wildcard all below it.
+func (r *Resolver) markHosts(name string) {
+	if r.hosts[name] != nil {
+		r.work.hosts[name] = true
+	}
+	if !strings.HasPrefix(name, "*") {
+		return
+	}
+	for host := range r.hosts {
+		if wildcardOf(host) == name {
+			r.work.hosts[host] = true
+		}
+	}
+}
+
+// own makes certificates writable in this turn.
+func (t *tlsNames) own() *route.Certificates {
+	if !t.owned {
+		t.certificates, t.owned = t.certificates.Clone(), true
+	}
+	return t.certificates
+}
+
+func (t *tlsNames) publish(name string, certificates []*route.Certificate) {
+	if slices.Equal(t.certificates.For(name), certificates) {
+		return
+	}
+	t.own().Set(name, certificates)
+}
+
+// resolveDefault reads the certificate for names that no other covers.
+func (r *Resolver) resolveDefault(now time.Time) {
+	key := r.options.DefaultCertificate
+	if key == (object.Key{}) {
+		return
+	}
+	s := r.tls.secret(key)
+	s.read(key, r.work.snapshot.Secrets[key])
+	if r.tls.certificates.Default != s.certificate {
+		r.tls.own().Default = s.certificate
+	}
+	d := route.Diagnostic{
+		Severity: route.Error, Origin: policy.Origin{Object: secretRef(key), Field: "data"},
+		Effect: "a self-signed certificate is served for names that no other certificate covers",
+	}
+	switch {
+	case s.object == nil:
+		d.Reason, d.Message = policy.NoSecret, fmt.Sprintf("the default certificate's Secret %s does not exist", key)
+	case s.certificate == nil:
+		d.Reason, d.Message = policy.BadSecret, fmt.Sprintf("the default certificate's Secret %s holds no usable certificate: %s", key, s.problem)
+	case datesProblem(s.certificate, now) != "":
+		d.Reason, d.Message, d.Effect = policy.CertificateExpired, datesProblem(s.certificate, now), "it is served all the same; clients refuse it"
+	}
+	var found []route.Diagnostic
+	if d.Reason != "" {
+		found = []route.Diagnostic{d}
+	}
+	r.problems.replace(r.tls.defaults, found)
+	r.tls.defaults = found
+}
