@@ -2,12 +2,16 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
 
+// settle is how long a drain lets connections that have just come say what they came for. Idle connections are closed after it.
+const settle = 50 * time.Millisecond
+
 // Drain ends the server with manners: it stops accepting, closes idle connections, and waits for requests in flight and upgraded
-// connections. When ctx ends first it closes what is left and returns an error that says how many those were.
+// connections. When ctx ends first it cuts what is left and returns an error that says how many those were.
 func (s *Server) Drain(ctx context.Context) error {
 	s.stopAccepting()
 	ended := make(chan struct{})
@@ -15,26 +19,61 @@ func (s *Server) Drain(ctx context.Context) error {
 		s.conns.running.Wait()
 		close(ended)
 	}()
-	go s.http2.drain(ended)
-	go func() { _ = s.http1.Shutdown(ctx) }()
+	if s.settle(ctx, ended) {
+		go s.http2.drain(ended)
+		go func() { _ = s.plain.Shutdown(ctx) }()
+		go func() { _ = s.secure.Shutdown(ctx) }()
+	}
 	select {
 	case <-ended:
-		return s.http1.Close()
+		return s.closeHTTP1()
 	case <-ctx.Done():
-		left := s.open()
-		_ = s.Close()
-		<-ended
-		return fmt.Errorf("the grace period ended with %d connections still in use: %w", left, ctx.Err())
+		left := s.conns.closeAll()
+		_ = s.closeHTTP1()
+		cut(ended)
+		return fmt.Errorf("the grace period ended with %d connections still in use: %w", left, context.Cause(ctx))
 	}
 }
 
-// Close ends the server at once: it cuts every connection, except those that a handler took over and keeps, and returns.
+// settle returns true when it is time to close idle connections, false when there is nothing left to close or no time.
+func (s *Server) settle(ctx context.Context, ended <-chan struct{}) bool {
+	timer := time.NewTimer(settle)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ended:
+		return false
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// Close ends the server at once and cuts every connection.
 func (s *Server) Close() error {
 	s.stopAccepting()
-	err := s.http1.Close()
+	err := s.closeHTTP1()
 	s.conns.closeAll()
+	ended := make(chan struct{})
+	go func() {
+		s.conns.running.Wait()
+		close(ended)
+	}()
+	cut(ended)
 	return err
 }
+
+// cut waits until handlers have noticed that their connections are gone, but not for one that never does.
+func cut(ended <-chan struct{}) {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
+}
+
+func (s *Server) closeHTTP1() error { return errors.Join(s.plain.Close(), s.secure.Close()) }
 
 // stopAccepting closes the listeners when they have taken what the kernel already accepted for them.
 func (s *Server) stopAccepting() {
@@ -51,12 +90,4 @@ func (s *Server) stopAccepting() {
 	for _, l := range s.listeners {
 		_ = l.Close() // those that never served
 	}
-}
-
-func (s *Server) open() int64 {
-	var n int64
-	for _, l := range s.listeners {
-		n += l.open.Load()
-	}
-	return n
 }

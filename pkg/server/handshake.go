@@ -12,8 +12,8 @@ import (
 
 // handshake ends TLS, within its time limit and in the connection's own goroutine, so that a slow client delays nobody.
 func (s *Server) handshake(conn *net.TCPConn, config *tls.Config) (*tls.Conn, bool) {
-	s.conns.add(conn)
-	defer s.conns.remove(conn)
+	s.conns.handshakes.Add(1)
+	defer s.conns.handshakes.Add(-1)
 	_ = conn.SetDeadline(time.Now().Add(s.limits.Handshake))
 	secure := tls.Server(conn, config)
 	err := secure.Handshake()

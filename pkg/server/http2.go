@@ -59,17 +59,15 @@ type http2Conn struct {
 // serve returns when the connection is closed.
 func (e *http2Engine) serve(conn *tls.Conn) {
 	c := &http2Conn{Conn: conn}
-	e.server.conns.add(c)
 	e.open.Add(1)
 	defer func() {
 		e.open.Add(-1)
 		if c.busy {
 			e.active.Add(-1)
 		}
-		e.server.conns.remove(c)
 	}()
 	state := conn.ConnectionState()
-	e.engine.ServeConn(c, &http2.ServeConnOpts{BaseConfig: e.base, Handler: &strict{next: e.server.options.Handler, tls: &state}})
+	e.engine.ServeConn(c, &http2.ServeConnOpts{BaseConfig: e.base, Handler: &strict{server: e.server, tls: &state}})
 }
 
 // state is called as a connection gets its first request in flight, and after its last.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,7 +16,6 @@ type listener struct {
 	name   string
 	tls    *tls.Config // nil for plain HTTP
 	server *Server
-	open   atomic.Int64
 }
 
 const (
@@ -65,21 +63,21 @@ func (s *Server) wait(d time.Duration) bool {
 
 // serve is the whole life of a connection.
 func (l *listener) serve(conn *net.TCPConn) {
+	s := l.server
+	s.observer.ConnectionOpened(l.name)
+	s.conns.add(conn, l.name)
+	defer s.conns.remove(conn, l.name)
 	defer conn.Close()
-	l.open.Add(1)
-	defer l.open.Add(-1)
-	l.server.observer.ConnectionOpened(l.name)
 	if l.tls == nil {
-		l.server.http1.ServeConn(conn)
+		s.plain.ServeConn(conn)
 		return
 	}
-	secure, ok := l.server.handshake(conn, l.tls)
-	if !ok {
-		return
+	secure, ok := s.handshake(conn, l.tls)
+	switch {
+	case !ok:
+	case secure.ConnectionState().NegotiatedProtocol == "h2":
+		s.http2.serve(secure)
+	default:
+		s.secure.ServeConn(secure)
 	}
-	if secure.ConnectionState().NegotiatedProtocol == "h2" {
-		l.server.http2.serve(secure)
-		return
-	}
-	l.server.http1.ServeConn(secure)
 }

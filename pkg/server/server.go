@@ -22,6 +22,8 @@ import (
 	"sync"
 
 	"go.uber.org/zap"
+
+	"github.com/usher-ingress/usher/pkg/http1"
 )
 
 // Options are what a Server is made of. Handler is required, and TLS when there are Secure addresses.
@@ -31,6 +33,11 @@ type Options struct {
 	Handler http.Handler
 	TLS     *tls.Config // its NextProtos decide whether HTTP/2 is offered
 	Limits  Limits
+	// Refused makes the body of the answer to a request that Handler never sees, may set fields of that answer, and is where such
+	// requests are logged and counted. nil answers with the status alone.
+	Refused func(http.Header, Refusal) []byte
+	// KeepUnderscores hands on request fields with an underscore in the name, which are dropped otherwise, as nginx does.
+	KeepUnderscores bool
 	// Observer is told about connections and handshakes; nil is nobody.
 	Observer Observer
 	// Log gets what concerns the process, such as a failing accept. What concerns one client goes to the Observer only, since every
@@ -60,7 +67,8 @@ type Server struct {
 	log       *zap.Logger
 	observer  Observer
 	listeners []*listener
-	http1     engine
+	plain     *http1.Server // HTTP/1.1 on plain connections
+	secure    *http1.Server // and over TLS
 	http2     *http2Engine
 	conns     *connections
 
@@ -85,7 +93,7 @@ func New(o Options) (*Server, error) {
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
-	s.http1 = newHTTP1(o.Handler, s.limits)
+	s.plain, s.secure = newHTTP1(s), newHTTP1(s)
 	var err error
 	s.http2, err = newHTTP2(s)
 	return s, err
