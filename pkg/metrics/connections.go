@@ -1,0 +1,64 @@
+package metrics
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// connections is about what happens below HTTP.
+type connections struct {
+	opened     *prometheus.CounterVec
+	handshakes *prometheus.CounterVec
+	http2      *prometheus.CounterVec
+	refused    *prometheus.CounterVec
+	states     *states
+}
+
+// states asks for the connections when it is scraped.
+type states struct {
+	ask atomic.Pointer[func(tell func(listener, state string, count int64))]
+}
+
+func newConnections(m *Metrics) connections {
+	c := connections{
+		opened: m.counters("connections_opened_total", "Client connections accepted.", "listener"),
+		handshakes: m.counters("tls_handshakes_total", "TLS handshakes by result: ok, or why they failed. Port scans and health "+
+			"checks show up as client-left and not-tls.", "result"),
+		http2: m.counters("http2_errors_total", "Violations of HTTP/2 by clients, by x/net/http2's word for them.", "kind"),
+		refused: m.counters("requests_refused_total", "Requests answered before any route was looked for, since they were malformed, "+
+			"ambiguous, too large or too slow.", "reason"),
+		states: &states{},
+	}
+	desc := m.describe("gauge", "connections", "Client connections open now, by state: handshake (TLS), active (a request in flight), "+
+		"idle, upgraded (WebSocket and the like).", "listener", "state")
+	m.collected([]*prometheus.Desc{desc}, func(out chan<- prometheus.Metric) {
+		if ask := c.states.ask.Load(); ask != nil {
+			(*ask)(func(listener, state string, count int64) {
+				out <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, float64(count), listener, state)
+			})
+		}
+	})
+	return c
+}
+
+// ConnectionsFrom sets who is asked for the open connections at each scrape: the server's method Connections.
+func (m *Metrics) ConnectionsFrom(ask func(tell func(listener, state string, count int64))) {
+	m.connections.states.ask.Store(&ask)
+}
+
+// ConnectionOpened counts an accepted connection.
+func (m *Metrics) ConnectionOpened(listener string) {
+	m.connections.opened.WithLabelValues(listener).Inc()
+}
+
+// HandshakeDone counts a TLS handshake by its result; see package server for the list.
+func (m *Metrics) HandshakeDone(result string) {
+	m.connections.handshakes.WithLabelValues(result).Inc()
+}
+
+// HTTP2Error counts a violation of HTTP/2.
+func (m *Metrics) HTTP2Error(kind string) { m.connections.http2.WithLabelValues(kind).Inc() }
+
+// RequestRefused counts a request that was refused before it was one; see package http1 for the reasons.
+func (m *Metrics) RequestRefused(reason string) { m.connections.refused.WithLabelValues(reason).Inc() }

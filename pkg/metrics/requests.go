@@ -1,0 +1,113 @@
+package metrics
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Counting a request must cost next to nothing, so nothing is looked up by label. A request finds the series of its route on a shelf
+// (shelf.go), there its counter by method, status and reason in a map, and its histograms by class of status in an array; the rest is
+// additions. Only the first request of a kind allocates. Samples with labels are made when somebody scrapes.
+
+// Route names what a request was routed by. All are empty when nothing claimed the request.
+type Route struct {
+	Namespace, Ingress, Service string
+	Host                        string // as the Ingress declares it ("*.example.com"), never as the client sent it
+}
+
+// Request is one that was answered.
+type Request struct {
+	Route
+	Method   string
+	Status   int
+	Reason   string        // from the list in package policy, when Usher made the answer itself; else empty
+	Duration time.Duration // from the request's head to the end of the answer
+	Upstream time.Duration // of that, until the endpoint's answer began; 0 when none was asked
+	Received int64         // bytes of the request's body
+	Sent     int64         // bytes of the answer's body
+}
+
+// Request counts r and does not keep it.
+func (m *Metrics) Request(r *Request) {
+	route := m.requests.routes.get(r.Route)
+	route.counter(answer{method(r.Method), code(r.Status), r.Reason}).Add(1)
+	h := route.service.class(r.Status)
+	h.duration.observe(int64(r.Duration))
+	h.received.observe(r.Received)
+	h.sent.observe(r.Sent)
+	if r.Upstream > 0 {
+		h.upstream.observe(int64(r.Upstream))
+	}
+}
+
+// requests holds the series of all routes.
+type requests struct {
+	routes   *shelf[Route, routeSeries]
+	services *shelf[service, serviceSeries]
+	kinds    *histogramKinds
+	total    *prometheus.Desc
+}
+
+// service is what histograms are kept for. They have no host and no method, or there would be too many.
+type service struct{ namespace, ingress, service string }
+
+func (r Route) series() service { return service{r.Namespace, r.Ingress, r.Service} }
+
+func newRequests(m *Metrics) *requests {
+	r := &requests{kinds: newHistogramKinds(m)}
+	r.routes, r.services = newShelf(r.newRoute), newShelf(r.newService)
+	r.total = m.describe("counter", "requests_total", "Requests answered. reason tells why Usher made the answer itself, and is empty "+
+		"when the application did.", "ingress_namespace", "ingress", "service", "host", "method", "code", "reason")
+	m.collected(append([]*prometheus.Desc{r.total}, r.kinds.descs()...), r.collect)
+	return r
+}
+
+func (r *requests) newRoute(of Route) *routeSeries {
+	s := &routeSeries{service: r.services.get(of.series())}
+	s.counters.Store(&map[answer]*atomic.Uint64{})
+	return s
+}
+
+func (r *requests) newService(service) *serviceSeries { return &serviceSeries{kinds: r.kinds} }
+
+func (r *requests) collect(out chan<- prometheus.Metric) {
+	r.routes.each(func(of Route, s *routeSeries) {
+		for a, count := range *s.counters.Load() {
+			labels := []string{of.Namespace, of.Ingress, of.Service, of.Host, a.method, a.code, a.reason}
+			clean(labels)
+			out <- prometheus.MustNewConstMetric(r.total, prometheus.CounterValue, float64(count.Load()), labels...)
+		}
+	})
+	r.services.each(func(of service, s *serviceSeries) { s.collect(of, out) })
+}
+
+// Retain drops the series of routes that are not wanted any more, since they left the table, and the histograms that no route is
+// left for. What no Ingress claimed is kept. A request of the old table that is still running may bring a series back; it goes with
+// the next Retain.
+func (m *Metrics) Retain(wanted func(Route) bool) {
+	used := map[service]bool{}
+	m.requests.routes.keep(func(r Route) bool {
+		if r.Ingress != "" && !wanted(r) {
+			return false
+		}
+		used[r.series()] = true
+		return true
+	})
+	m.requests.services.keep(func(s service) bool { return used[s] })
+}
+
+// answer is how a request ended, in bounded words.
+type answer struct{ method, code, reason string }
+
+// method bounds the label: clients may send any token.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+		http.MethodConnect, http.MethodTrace:
+		return m
+	}
+	return "other"
+}

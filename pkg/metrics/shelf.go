@@ -1,0 +1,85 @@
+package metrics
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+)
+
+// shelf is a map that is read without a lock and grows rarely: a write copies one of its shards.
+type shelf[K comparable, V any] struct {
+	seed   maphash.Seed
+	create func(K) *V
+	shards [64]shard[K, V]
+}
+
+type shard[K comparable, V any] struct {
+	read  atomic.Pointer[map[K]*V]
+	write sync.Mutex
+}
+
+func newShelf[K comparable, V any](create func(K) *V) *shelf[K, V] {
+	return &shelf[K, V]{seed: maphash.MakeSeed(), create: create}
+}
+
+// get returns the value of key, and makes it when there is none.
+func (s *shelf[K, V]) get(key K) *V {
+	return s.shards[maphash.Comparable(s.seed, key)%uint64(len(s.shards))].get(key, s.create)
+}
+
+func (s *shard[K, V]) get(key K, create func(K) *V) *V {
+	if m := s.read.Load(); m != nil {
+		if v, ok := (*m)[key]; ok {
+			return v
+		}
+	}
+	s.write.Lock()
+	defer s.write.Unlock()
+	next := map[K]*V{}
+	if m := s.read.Load(); m != nil {
+		if v, ok := (*m)[key]; ok {
+			return v
+		}
+		for k, v := range *m {
+			next[k] = v
+		}
+	}
+	v := create(key)
+	next[key] = v
+	s.read.Store(&next)
+	return v
+}
+
+// keep drops everything that wanted does not want.
+func (s *shelf[K, V]) keep(wanted func(K) bool) {
+	for i := range s.shards {
+		s.shards[i].keep(wanted)
+	}
+}
+
+func (s *shard[K, V]) keep(wanted func(K) bool) {
+	s.write.Lock()
+	defer s.write.Unlock()
+	m := s.read.Load()
+	if m == nil {
+		return
+	}
+	next := make(map[K]*V, len(*m))
+	for k, v := range *m {
+		if wanted(k) {
+			next[k] = v
+		}
+	}
+	s.read.Store(&next)
+}
+
+// each calls f for all values, in no order.
+func (s *shelf[K, V]) each(f func(K, *V)) {
+	for i := range s.shards {
+		if m := s.shards[i].read.Load(); m != nil {
+			for k, v := range *m {
+				f(k, v)
+			}
+		}
+	}
+}
