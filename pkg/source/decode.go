@@ -1,0 +1,230 @@
+package source
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/object"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	kjson "sigs.k8s.io/json"
+)
+
+// manifest is what one file gave.
+type manifest struct {
+	sum      [sha256.Size]byte // of the file
+	entries  []entry
+	refused  map[object.Change]bool // objects that the file names and that could not be read
+	problems []object.Problem
+	broken   bool // a part of the file is not a Kubernetes object at all: it may be half written
+	empty    bool // there is nothing in the file, not even a comment
+}
+
+// entry is one object of a file.
+type entry struct {
+	object metav1.Object
+	name   object.Change
+	where  string
+}
+
+// decode reads one file: any number of documents, each an object of a known kind, one of another kind (skipped in silence), or a
+// List of them. It always returns, with what could be read and with problems for the rest.
+func decode(file string, data []byte) *manifest {
+	m := &manifest{sum: sha256.Sum256(data), refused: map[object.Change]bool{}, empty: len(bytes.TrimSpace(data)) == 0}
+	for _, d := range documents(file, data) {
+		value, warning, err := d.json()
+		if warning != "" {
+			where, message := d.place(warning)
+			m.problem(where, message)
+		}
+		if err != nil {
+			where, message := d.place(err.Error())
+			m.problem(where, "not valid YAML: "+message)
+			m.broken = true
+			continue
+		}
+		if value != nil {
+			m.add(part{doc: d, value: value})
+		}
+	}
+	return m
+}
+
+func (m *manifest) problem(where, message string) {
+	m.problems = append(m.problems, object.Problem{Where: where, Message: message})
+}
+
+// part is a document, or an item of a List in it.
+type part struct {
+	doc   *document
+	path  string // "" or "items[3]"
+	value []byte // JSON
+	depth int
+}
+
+// at is "file:line" of a field of the object.
+func (p part) at(field string) string {
+	return p.doc.at(strings.Trim(p.path+"."+field, "."))
+}
+
+// head is what every object begins with.
+type head struct {
+	APIVersion string            `json:"apiVersion"`
+	Kind       string            `json:"kind"`
+	Items      []json.RawMessage `json:"items"`
+	Metadata   struct {
+		Name         string `json:"name"`
+		GenerateName string `json:"generateName"`
+		Namespace    string `json:"namespace"`
+	} `json:"metadata"`
+}
+
+func (m *manifest) add(p part) {
+	var h head
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(p.value, &h); err != nil || h.APIVersion == "" || h.Kind == "" {
+		m.problem(p.at(""), "not a Kubernetes object: it needs apiVersion and kind")
+		m.broken = true
+		return
+	}
+	if strings.HasSuffix(h.Kind, "List") && h.Items != nil {
+		m.list(p, h)
+		return
+	}
+	if o, ok := newObject(h); ok {
+		m.object(p, h, o)
+	} else if why := outdated(h); why != "" {
+		m.problem(p.at("apiVersion"), why)
+	}
+}
+
+// list adds the items of a List. Those of a typed one, such as IngressList, may leave out what they are.
+func (m *manifest) list(p part, h head) {
+	for i, item := range h.Items {
+		next := part{doc: p.doc, path: fmt.Sprintf("%s.items[%d]", p.path, i), value: item, depth: p.depth + 1}
+		next.path = strings.TrimPrefix(next.path, ".")
+		if next.depth > 4 {
+			m.problem(next.at(""), "Lists in Lists more than 4 deep are not read")
+			return
+		}
+		if kind := strings.TrimSuffix(h.Kind, "List"); kind != "" {
+			next.value = withKind(item, h.APIVersion, kind)
+		}
+		m.add(next)
+	}
+}
+
+func withKind(item []byte, apiVersion, kind string) []byte {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(item, &fields) != nil || fields == nil || fields["kind"] != nil {
+		return item
+	}
+	fields["apiVersion"], _ = json.Marshal(apiVersion)
+	fields["kind"], _ = json.Marshal(kind)
+	full, err := json.Marshal(fields)
+	if err != nil {
+		return item
+	}
+	return full
+}
+
+func newObject(h head) (metav1.Object, bool) {
+	switch h.APIVersion + " " + h.Kind {
+	case "networking.k8s.io/v1 Ingress":
+		return &networkingv1.Ingress{}, true
+	case "networking.k8s.io/v1 IngressClass":
+		return &networkingv1.IngressClass{}, true
+	case "v1 Service":
+		return &corev1.Service{}, true
+	case "discovery.k8s.io/v1 EndpointSlice":
+		return &discoveryv1.EndpointSlice{}, true
+	case "v1 Secret":
+		return &corev1.Secret{}, true
+	case "v1 ConfigMap":
+		return &corev1.ConfigMap{}, true
+	case "v1 Namespace":
+		return &corev1.Namespace{}, true
+	}
+	return nil, false
+}
+
+// outdated tells of an API version that Kubernetes itself no longer serves.
+func outdated(h head) string {
+	group, _, _ := strings.Cut(h.APIVersion, "/")
+	switch {
+	case (group == "extensions" || group == "networking.k8s.io") && (h.Kind == "Ingress" || h.Kind == "IngressClass"):
+		return fmt.Sprintf("%s %s: apiVersion %q is not read: want %q", h.Kind, h.Metadata.Name, h.APIVersion, "networking.k8s.io/v1")
+	case group == "discovery.k8s.io" && h.Kind == "EndpointSlice":
+		return fmt.Sprintf("%s %s: apiVersion %q is not read: want %q", h.Kind, h.Metadata.Name, h.APIVersion, "discovery.k8s.io/v1")
+	}
+	return ""
+}
+
+// object decodes one object. A field that does not exist is told and ignored; a value of the wrong type refuses the object.
+func (m *manifest) object(p part, h head, o metav1.Object) {
+	kind, _ := object.KindOf(o)
+	name := object.Change{Kind: kind, Key: object.Key{Namespace: h.namespace(kind), Name: h.Metadata.Name}}
+	strict, err := kjson.UnmarshalStrict(p.value, o)
+	if err != nil {
+		m.refuse(name, p.at(""), strings.TrimPrefix(err.Error(), "json: "))
+		return
+	}
+	for _, e := range strict {
+		m.problem(p.at(fieldIn(e)), fmt.Sprintf("%s %s: %s; it is ignored", kind, name.Key, e))
+	}
+	o.SetNamespace(name.Key.Namespace)
+	o.SetUID(uid(name))
+	o.SetResourceVersion(fingerprint(p.value))
+	if field, why := invalid(o); why != "" {
+		m.refuse(name, p.at(field), why)
+		return
+	}
+	setDefaults(o)
+	object.Trim(o)
+	m.entries = append(m.entries, entry{object: o, name: name, where: p.at("")})
+}
+
+func (m *manifest) refuse(name object.Change, where, why string) {
+	m.problem(where, fmt.Sprintf("%s %s: %s", name.Kind, name.Key, why))
+	m.refused[name] = true
+}
+
+func (h head) namespace(kind object.Kind) string {
+	switch {
+	case kind == object.IngressClass || kind == object.Namespace:
+		return ""
+	case h.Metadata.Namespace == "":
+		return metav1.NamespaceDefault
+	}
+	return h.Metadata.Namespace
+}
+
+var quoted = regexp.MustCompile(`"([^"]*)"`)
+
+// fieldIn is the path in an error such as `unknown field "spec.rules[0].hosts"`.
+func fieldIn(err error) string {
+	if m := quoted.FindStringSubmatch(err.Error()); m != nil {
+		return m[1]
+	}
+	return ""
+}
+
+// uid and fingerprint replace what an API server would have written, and what a dump may have kept: two copies of a dumped object
+// share its UID, and an edited one keeps its resourceVersion, so neither can be trusted in a file.
+func uid(name object.Change) types.UID {
+	sum := sha256.Sum256([]byte(string(name.Kind) + "/" + name.Key.Namespace + "/" + name.Key.Name))
+	x := hex.EncodeToString(sum[:16])
+	return types.UID(strings.Join([]string{x[:8], x[8:12], x[12:16], x[16:20], x[20:]}, "-"))
+}
+
+func fingerprint(value []byte) string {
+	sum := sha256.Sum256(value)
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,216 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/usher-ingress/usher/pkg/object"
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Files reads a folder of manifests, subfolders included, and reads it again when something in it changes: an edit, a rename, a
+// swapped link, a mounted ConfigMap. Files end in .yaml, .yml or .json and hold one or more documents, or a List as
+// `kubectl get -o yaml` writes it. Kinds that Usher does not use are skipped.
+//
+// What a file no longer gives because of a mistake stays in use: all its objects while a part of it cannot be parsed or it is
+// empty (an editor may be halfway through), one object while that one is not valid. To remove objects, remove them from the file, or
+// the file. An object that stands in two files is taken from the first by name.
+type Files struct {
+	root  string
+	only  string // the one file to read, when root was given as a file
+	fsys  fs.FS
+	log   *zap.Logger
+	store *store
+	held  map[string]*manifest // by file
+	dirs  []string             // of the last walk
+}
+
+// NewFiles reads from a folder, or from a single file. Nothing is read before Run.
+func NewFiles(path string, log *zap.Logger) *Files {
+	f := &Files{root: path, log: log, store: newStore(), held: map[string]*manifest{}}
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		f.root, f.only = filepath.Split(path)
+		f.root = cmp.Or(filepath.Clean(f.root), ".")
+	}
+	f.fsys = os.DirFS(f.root)
+	return f
+}
+
+// ReadDir reads a folder, or a single file, once.
+func ReadDir(path string) (*object.Snapshot, error) { return NewFiles(path, zap.NewNop()).once() }
+
+// ReadFS reads the manifests of a file system once, such as one that is embedded in the binary.
+func ReadFS(fsys fs.FS) (*object.Snapshot, error) {
+	f := &Files{root: ".", fsys: fsys, log: zap.NewNop(), store: newStore(), held: map[string]*manifest{}}
+	return f.once()
+}
+
+// ReadBytes reads one file that is at hand, such as standard input; name is what problems call it.
+func ReadBytes(name string, data []byte) *object.Snapshot {
+	f := &Files{log: zap.NewNop(), store: newStore(), held: map[string]*manifest{name: decode(name, data)}}
+	f.publish(nil)
+	s, _ := f.store.snapshot()
+	return s
+}
+
+func (f *Files) once() (*object.Snapshot, error) {
+	if err := f.read(); err != nil {
+		return nil, err
+	}
+	s, _ := f.store.snapshot()
+	return s, nil
+}
+
+// Changed has a value when Snapshot would return something new.
+func (f *Files) Changed() <-chan struct{} { return f.store.changed }
+
+// Snapshot is what the folder holds; false before it was read for the first time.
+func (f *Files) Snapshot() (*object.Snapshot, bool) { return f.store.snapshot() }
+
+// Run reads the folder and follows it until ctx ends. A folder that is not there at the start is an error; one that goes away later
+// is a Problem.
+func (f *Files) Run(ctx context.Context) error {
+	if err := f.read(); err != nil {
+		return err
+	}
+	return f.follow(ctx)
+}
+
+// read looks at every file once.
+func (f *Files) read() error {
+	found, err := walk(f.fsys)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", f.root, bare(err))
+	}
+	if f.only != "" {
+		found.files, found.dirs, found.problems = []string{f.only}, []string{"."}, nil
+	}
+	f.dirs = found.dirs
+	problems := found.problems
+	for _, name := range found.files {
+		if p := f.readFile(name); p != nil {
+			problems = append(problems, *p)
+		}
+	}
+	for name := range f.held {
+		if !slices.Contains(found.files, name) {
+			delete(f.held, name)
+		}
+	}
+	f.publish(problems)
+	return nil
+}
+
+// readFile reads a file unless it is the same as before, and keeps what it held where it is now broken.
+func (f *Files) readFile(name string) *object.Problem {
+	data, err := fs.ReadFile(f.fsys, name)
+	if err != nil {
+		return &object.Problem{Where: name, Message: "cannot be read: " + bare(err).Error() + f.kept(name)}
+	}
+	old := f.held[name]
+	if old != nil && old.sum == sha256.Sum256(data) {
+		return nil
+	}
+	next := decode(name, data)
+	if old != nil {
+		next.keep(name, old)
+	}
+	f.held[name] = next
+	return nil
+}
+
+func (f *Files) kept(name string) string {
+	if old := f.held[name]; old != nil && len(old.entries) > 0 {
+		return "; what it held before stays in use"
+	}
+	return ""
+}
+
+// keep takes over what old held and m could not read.
+func (m *manifest) keep(name string, old *manifest) {
+	if m.empty && len(old.entries) > 0 {
+		m.problem(name+":1", "the file is empty; what it held before stays in use until it is removed")
+		m.entries = old.entries
+		return
+	}
+	if m.broken && len(old.entries) > 0 {
+		m.problem(name, "a part of it cannot be read, so everything it held before stays in use")
+		m.entries = old.entries
+		return
+	}
+	for _, e := range old.entries {
+		if m.refused[e.name] {
+			m.problem(name, fmt.Sprintf("%s %s: the version before stays in use", e.name.Kind, e.name.Key))
+			m.entries = append(m.entries, e)
+		}
+	}
+}
+
+// publish puts the objects of all files into the store, the first of equal names.
+func (f *Files) publish(problems []object.Problem) {
+	objects := map[object.Kind][]metav1.Object{}
+	first := map[object.Change]string{}
+	for _, name := range sortedKeys(f.held) {
+		m := f.held[name]
+		problems = append(problems, m.problems...)
+		for _, e := range m.entries {
+			if where, ok := first[e.name]; ok {
+				problems = append(problems, object.Problem{Where: e.where,
+					Message: fmt.Sprintf("%s %s stands in %s too, which wins; this one is ignored", e.name.Kind, e.name.Key, where)})
+				continue
+			}
+			first[e.name] = e.where
+			objects[e.name.Kind] = append(objects[e.name.Kind], e.object)
+		}
+	}
+	f.tell(problems)
+	f.store.update(func() {
+		for kind := range f.store.kinds {
+			f.store.replace(kind, objects[kind], func(object.Key) bool { return true })
+		}
+		f.store.setProblems(problems)
+		f.store.complete = true
+	})
+}
+
+// gone keeps everything while the folder itself cannot be read.
+func (f *Files) gone(err error) {
+	problems := []object.Problem{{Where: f.root, Message: err.Error() + "; what it held before stays in use"}}
+	f.tell(problems)
+	f.store.update(func() { f.store.setProblems(problems) })
+}
+
+// tell logs the problems that are new.
+func (f *Files) tell(problems []object.Problem) {
+	for _, p := range problems {
+		if !slices.Contains(f.store.problems, p) {
+			f.log.Warn("problem in a manifest", zap.String("where", p.Where), zap.String("message", p.Message))
+		}
+	}
+}
+
+// bare is the cause of a file system's error, without the operation and path, which the caller says.
+func bare(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func sortedKeys(held map[string]*manifest) []string {
+	names := make([]string, 0, len(held))
+	for name := range held {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
