@@ -1,0 +1,119 @@
+package http1
+
+// Classes of bytes. A byte outside a class where one is required ends the
+// message: nothing is repaired.
+const (
+	tokenChar  = 1 << iota // tchar of RFC 9110 5.6.2: methods and field names
+	valueChar              // field-vchar, SP and HTAB of RFC 9110 5.5
+	targetChar             // what may stand raw in a request target
+	plainChar              // what url.URL.EscapedPath leaves as it is
+	hostChar               // what may stand in a registered name
+	hexChar
+)
+
+// class maps a byte to the classes it is in. It is never written.
+var class = classes()
+
+func classes() (t [256]uint8) {
+	mark := func(bits uint8, set string) {
+		for i := 0; i < len(set); i++ {
+			t[set[i]] |= bits
+		}
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] |= tokenChar | plainChar | hostChar | hexChar
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] |= tokenChar | plainChar | hostChar
+		t[c-'a'+'A'] |= tokenChar | plainChar | hostChar
+	}
+	mark(hexChar, "abcdefABCDEF")
+	mark(tokenChar, "!#$%&'*+-.^_`|~")
+	mark(plainChar, "-_.~$&+,/:;=@")
+	mark(hostChar, "-._~")
+	for c := 0x20; c < 0x100; c++ {
+		t[c] |= valueChar
+	}
+	t['\t'] |= valueChar
+	t[0x7f] &^= valueChar
+	// Browsers send more than RFC 3986 allows ("|", "{", "^" ...); what
+	// matters is that nobody sees the end of the target elsewhere.
+	for c := 0x21; c < 0x7f; c++ {
+		t[c] |= targetChar
+	}
+	t['#'] &^= targetChar
+	return t
+}
+
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if class[s[i]]&tokenChar == 0 {
+			return false
+		}
+	}
+	return len(s) > 0
+}
+
+func isFieldValue(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if class[s[i]]&valueChar == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// trimOWS removes optional whitespace (RFC 9110 5.6.3) around a value.
+func trimOWS(s string) string {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// equalFold compares ASCII without regard to case; lower must be lower case.
+func equalFold(s, lower string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if lowerByte(s[i]) != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// nextElement cuts the first element off a comma-separated list.
+func nextElement(list string) (element, rest string) {
+	for i := 0; i < len(list); i++ {
+		if list[i] == ',' {
+			return trimOWS(list[:i]), list[i+1:]
+		}
+	}
+	return trimOWS(list), ""
+}
+
+// digits reads 1*DIGIT that fits an int64.
+func digits(s string) (n int64, ok bool) {
+	if len(s) == 0 || len(s) > 18 {
+		return 0, false
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + int64(s[i]-'0')
+	}
+	return n, true
+}

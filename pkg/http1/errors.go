@@ -1,0 +1,93 @@
+package http1
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// ProtocolError says why received bytes are not the message they should be,
+// and which status answers them.
+type ProtocolError struct {
+	Status int    // the status of the answer, for example 400
+	Reason string // a stable token for logs and metrics, for example "bare-lf"
+	Detail string // one sentence with the offending input, quoted
+}
+
+// Error returns the detail and the reason.
+func (e *ProtocolError) Error() string {
+	return fmt.Sprintf("%s (%s)", e.Detail, e.Reason)
+}
+
+// Timeout reports whether the peer was too slow, rather than wrong.
+func (e *ProtocolError) Timeout() bool { return e.Status == 408 }
+
+func refusal(status int, reason, format string, args ...any) *ProtocolError {
+	return &ProtocolError{Status: status, Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}
+
+func malformed(reason, format string, args ...any) *ProtocolError {
+	return refusal(400, reason, format, args...)
+}
+
+// BodyError is what reading a request body returns when the client broke it:
+// a bad chunk, an end before the announced length, or silence for longer than
+// the body timeout. It is the client's fault; answer Status (400, 408 or 431)
+// and never a 502. The connection closes after the answer.
+type BodyError struct {
+	Status int
+	Reason string // as in ProtocolError; "short-body" and "body-timeout" besides
+	Err    error
+}
+
+// Error describes what is wrong with the body.
+func (e *BodyError) Error() string { return "request body: " + e.Err.Error() }
+
+// Unwrap returns the cause: a *ProtocolError or the error of the connection.
+func (e *BodyError) Unwrap() error { return e.Err }
+
+// Error is what a [Transport] returns. Whether a request may be tried again
+// elsewhere is decided on Sent and Received.
+type Error struct {
+	// Op is the step that failed: "request" (it cannot be written as HTTP),
+	// "limit" (MaxConns), "dial", "write", "request body" (the client's
+	// fault: Err wraps what the body returned), "read head", "malformed"
+	// (the response), "read body", "canceled" (the context).
+	Op string
+	// Sent: bytes of the request may have reached the peer.
+	Sent bool
+	// Received: at least one byte came back.
+	Received bool
+	// Reused: the connection had served a request before. Together with
+	// !Received it most often means that the peer closed it while idle.
+	Reused bool
+	Err    error
+}
+
+// Error names the step and the cause.
+func (e *Error) Error() string { return "upstream " + e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout reports whether a time limit ended the request.
+func (e *Error) Timeout() bool { return isTimeout(e.Err) }
+
+// ErrClosed is returned for a request given to a closed [Transport].
+var ErrClosed = errors.New("http1: transport closed")
+
+// ErrTooManyConns is returned when MaxConns connections are in use.
+var ErrTooManyConns = errors.New("http1: too many connections to the endpoint")
+
+// ErrServerClosed is returned by Serve after Shutdown or Close.
+var ErrServerClosed = errors.New("http1: server closed")
+
+var errInterrupted = errors.New("http1: interrupted")
+
+func isTimeout(err error) bool {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return true
+	}
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}

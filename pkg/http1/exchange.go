@@ -1,0 +1,125 @@
+package http1
+
+import (
+	"net/http"
+	"net/url"
+	"sync"
+)
+
+// exchange is everything that a request needs and an idle connection does
+// not: buffers, request, header maps, response writer. Connections take one
+// when bytes arrive and give it back before they wait for the next request.
+type exchange struct {
+	conn   *serverConn
+	limits *Limits
+	in     inbuf
+	read   int64 // when the first byte of the head was there
+
+	req    http.Request
+	blank  *http.Request // pristine, with ctx as its context
+	url    url.URL
+	head   requestHead
+	fields fieldSet
+	ctx    *requestContext
+
+	body     bodyReader
+	bounds   bodyLimits
+	handle   *requestBody // what the handler has as Request.Body; nil without a body
+	response response
+
+	keepUnderscores bool
+	keepProxyField  bool
+	rawTargets      bool
+}
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// takeExchange gives c an exchange to read a request with.
+func takeExchange(c *serverConn) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.conn, x.limits = c, &c.server.limits
+	x.keepUnderscores, x.keepProxyField = c.server.KeepUnderscores, c.server.KeepProxyField
+	x.rawTargets = c.server.RawTargets
+	if x.in.buf == nil {
+		x.in.buf = headBuffers.Get().(*[headBuffer]byte)[:]
+		x.body.trailers = x.trailer
+		x.response.flushHook = x.response.flush
+		x.response.header = make(http.Header, 16)
+	}
+	x.in.reset()
+	x.body.wire, x.body.in = &c.wire, &x.in
+	x.body.idle = c.server.timeouts.BodyIdle
+	x.bounds = c.server.limits.body()
+	x.body.limits = &x.bounds
+	return x
+}
+
+// release gives the exchange back. Nobody may use it or what it handed out.
+func (x *exchange) release() {
+	x.conn, x.limits = nil, nil
+	x.body.wire, x.body.in = nil, nil
+	x.handle = nil
+	if x.ctx != nil {
+		x.ctx.parent = nil
+	}
+	x.req = http.Request{}
+	x.head = requestHead{}
+	x.in.shrink()
+	x.response.release()
+	exchanges.Put(x)
+}
+
+// prepare makes the parsed request ready for the handler.
+func (x *exchange) prepare() {
+	c := x.conn
+	x.req.RemoteAddr = c.remote
+	x.req.TLS = c.tls
+	x.req.Body = http.NoBody
+	x.body.start(x.head.framing, x.head.length)
+	x.handle = nil
+	if x.head.framing != noBody {
+		x.handle = &requestBody{x: x}
+		x.req.Body = x.handle
+	}
+	x.response.start(x)
+}
+
+// freshContext makes sure that there is a context for the next request.
+func (x *exchange) freshContext() {
+	if x.ctx == nil {
+		x.ctx = &requestContext{}
+		x.blank = (&http.Request{}).WithContext(x.ctx)
+	}
+	x.ctx.parent = x.conn.ctx
+}
+
+// finish ends the request after the handler returned (ok) or panicked, and
+// reports whether the connection can carry another one.
+func (x *exchange) finish(ok bool) bool {
+	if !ok && !x.response.abort() {
+		x.detachBody()
+		x.response.breakOff()
+		return false
+	}
+	x.detachBody()
+	again := x.response.finish()
+	if x.response.err != nil {
+		return false
+	}
+	unread := !x.drainBody()
+	if again && !unread {
+		return true
+	}
+	if unread || x.in.buffered() > 0 {
+		x.conn.linger()
+	}
+	return false
+}
+
+// trailer receives one field of the request's trailer section.
+func (x *exchange) trailer(name string, id fieldID, value string) {
+	if id == idNone && !x.keepUnderscores && hasUnderscore(name) || x.req.Trailer == nil {
+		return
+	}
+	x.req.Trailer[name] = append(x.req.Trailer[name], value)
+}

@@ -1,0 +1,114 @@
+package http1
+
+import (
+	"bytes"
+	"io"
+)
+
+// readHead reads and parses one request head. A *ProtocolError is answered;
+// any other error means that the client has gone.
+func (x *exchange) readHead() error {
+	x.read = now()
+	x.req.Method, x.head = "", requestHead{}
+	limit := after(x.read, x.conn.server.timeouts.Head)
+	n, err := x.findHead(limit)
+	if err != nil {
+		return err
+	}
+	head := string(x.in.bytes()[:n])
+	x.in.discard(n)
+	if err := x.parseRequest(head); err != nil {
+		return err
+	}
+	return nil
+}
+
+// findHead reads until a whole head is buffered and returns its length.
+func (x *exchange) findHead(limit int64) (int, error) {
+	scanned, skipped := 0, false
+	for {
+		held := x.in.bytes()
+		if !skipped && len(held) > 0 {
+			done, err := x.skipEmptyLine(held)
+			if err != nil {
+				return 0, err
+			}
+			if skipped = done; done {
+				continue
+			}
+		}
+		if skipped {
+			end, next, err := headEnd(held, scanned)
+			if err != nil {
+				return 0, err
+			}
+			if err := x.checkHeadSize(held, end); err != nil {
+				return 0, err
+			}
+			if end > 0 {
+				return end, nil
+			}
+			scanned = next
+		}
+		if err := x.moreHead(limit); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// skipEmptyLine drops one CRLF before the request line (RFC 9112 2.2), and
+// refuses at once what cannot begin one. False: more bytes are needed.
+func (x *exchange) skipEmptyLine(held []byte) (bool, error) {
+	if held[0] == '\r' {
+		if len(held) == 1 {
+			return false, nil
+		}
+		if held[1] != '\n' {
+			return false, malformed("bare-cr", "the request begins with a CR")
+		}
+		if len(held) == 2 {
+			return false, nil
+		}
+		x.in.discard(2)
+		held = held[2:]
+	}
+	if class[held[0]]&tokenChar == 0 {
+		return false, malformed("bad-method", "the request begins with %q", held[:min(len(held), 8)])
+	}
+	return true, nil
+}
+
+// checkHeadSize compares what is there (held, of which end bytes are a whole
+// head, or 0) with the limits.
+func (x *exchange) checkHeadSize(held []byte, end int) error {
+	if end > 0 {
+		held = held[:end]
+	}
+	if len(held) > x.limits.LineBytes {
+		line := bytes.IndexByte(held, '\n')
+		if line < 0 || line > x.limits.LineBytes {
+			return refusal(414, "long-request-line", "the request line exceeds %d bytes", x.limits.LineBytes)
+		}
+	}
+	if len(held) > x.limits.HeadBytes || end == 0 && len(held) == x.limits.HeadBytes {
+		return refusal(431, "large-head", "the request head exceeds %d bytes", x.limits.HeadBytes)
+	}
+	return nil
+}
+
+func (x *exchange) moreHead(limit int64) error {
+	if !x.in.room(x.limits.HeadBytes + 2) {
+		return refusal(431, "large-head", "the request head exceeds %d bytes", x.limits.HeadBytes)
+	}
+	n, err := x.conn.wire.read(x.in.space(), limit, nil)
+	x.in.filled(n)
+	switch {
+	case n > 0:
+		return nil
+	case isTimeout(err):
+		return refusal(408, "head-timeout", "the request head did not arrive in time")
+	case err == nil:
+		return io.ErrNoProgress
+	}
+	return err
+}

@@ -1,0 +1,290 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+)
+
+// responseHead is what a response's head says besides its fields.
+type responseHead struct {
+	status  int
+	minor   int
+	close   bool
+	keep    bool
+	lengths int
+	codings int
+	length  string
+	coding  string
+}
+
+// maxInterim is how many informational responses may precede a final one.
+const maxInterim = 32
+
+// readHead reads heads until a final one (or 101) is there.
+func (x *clientExchange) readHead() error {
+	for range maxInterim {
+		if err := x.readOneHead(); err != nil {
+			return x.headError(err)
+		}
+		switch status := x.head.status; {
+		case status >= 200:
+			return x.abandonBody()
+		case status == http.StatusSwitchingProtocols:
+			if !x.upgrade {
+				return x.headError(malformed("unasked-upgrade", "101 to a request without Upgrade"))
+			}
+			return nil
+		case status == http.StatusContinue:
+			x.continueNow()
+		default:
+			if err := x.inform(status); err != nil {
+				return x.fail("read head", err)
+			}
+		}
+	}
+	return x.headError(malformed("many-interim", "more than %d informational responses", maxInterim))
+}
+
+// continueNow sends the body that waited for 100 Continue.
+func (x *clientExchange) continueNow() {
+	if x.expect && x.sender == nil {
+		x.startSender(nil)
+	}
+}
+
+// abandonBody closes the body that a final response made unnecessary.
+func (x *clientExchange) abandonBody() error {
+	if x.expect && x.sender == nil {
+		x.head.close = true // the promised body will not come
+		_ = x.req.Body.Close()
+	}
+	return nil
+}
+
+func (x *clientExchange) headError(err error) error {
+	var p *ProtocolError
+	switch {
+	case errors.As(err, &p):
+		return x.fail("malformed", err)
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return x.fail("read head", err)
+}
+
+// inform passes an informational response on.
+func (x *clientExchange) inform(status int) error {
+	if x.call != nil && x.call.Interim != nil {
+		return x.call.Interim(status, x.fields.header)
+	}
+	trace := httptrace.ContextClientTrace(x.req.Context())
+	if trace == nil || trace.Got1xxResponse == nil {
+		return nil
+	}
+	return trace.Got1xxResponse(status, textproto.MIMEHeader(x.fields.header))
+}
+
+func (x *clientExchange) readOneHead() error {
+	scanned := 0
+	for {
+		held := x.in.bytes()
+		if len(held) > 0 {
+			if held[0] != 'H' {
+				return malformed("bad-status-line", "the response begins with %q", held[:min(len(held), 20)])
+			}
+			end, next, err := headEnd(held, scanned)
+			if err != nil {
+				return err
+			}
+			if end > x.t.limits.HeadBytes || end == 0 && len(held) >= x.t.limits.HeadBytes {
+				return malformed("large-head", "the response head exceeds %d bytes", x.t.limits.HeadBytes)
+			}
+			if end > 0 {
+				head := string(held[:end])
+				x.in.discard(end)
+				if err := x.parseResponse(head); err != nil {
+					return err
+				}
+				return nil
+			}
+			scanned = next
+		}
+		if !x.in.room(x.t.limits.HeadBytes + 1) {
+			return malformed("large-head", "the response head exceeds %d bytes", x.t.limits.HeadBytes)
+		}
+		if err := x.moreHead(); err != nil {
+			return err
+		}
+	}
+}
+
+// moreHead reads. The time to the first byte counts from the end of the
+// request, so while a sender is at work a timeout only means to look again.
+func (x *clientExchange) moreHead() error {
+	from := now()
+	for {
+		wait := x.timeouts.FirstByte
+		if x.expect && x.sender == nil {
+			wait = x.timeouts.Continue
+		}
+		n, err := x.conn.wire.read(x.in.space(), after(from, wait), nil)
+		x.in.filled(n)
+		if n > 0 {
+			x.received = true
+			return nil
+		}
+		if !isTimeout(err) {
+			return err
+		}
+		switch {
+		case x.expect && x.sender == nil:
+			x.continueNow()
+			from = now()
+		case x.sender == nil:
+			return err
+		case !x.sender.finished():
+			from = now()
+		case x.sender.ended > from:
+			from = x.sender.ended
+		default:
+			return err
+		}
+	}
+}
+
+// parseResponse fills x.res from a complete head.
+func (x *clientExchange) parseResponse(head string) error {
+	x.fields.reset()
+	x.head = responseHead{}
+	end := strings.IndexByte(head, '\n')
+	if err := x.parseStatusLine(head[:end-1]); err != nil {
+		return err
+	}
+	if err := x.parseResponseFields(head[end+1 : len(head)-2]); err != nil {
+		return err
+	}
+	x.res.Header = x.fields.header
+	x.res.Request = x.req
+	if x.head.status < 200 {
+		x.body.start(noBody, 0)
+		return nil
+	}
+	if x.fields.has(idTrailer) {
+		x.res.Trailer = announced(&x.fields)
+	}
+	if err := x.settleFraming(); err != nil {
+		return err
+	}
+	x.res.Close = x.head.close
+	return nil
+}
+
+// parseStatusLine reads "HTTP/1.x 200 reason"; the space before an empty
+// reason may be missing, as many servers leave it out.
+func (x *clientExchange) parseStatusLine(line string) error {
+	bad := func() error { return malformed("bad-status-line", "status line %.80q", line) }
+	if len(line) < 12 || line[:7] != "HTTP/1." || !isDigit(line[7]) || line[8] != ' ' {
+		return bad()
+	}
+	if len(line) > 12 && line[12] != ' ' || !isFieldValue(line) {
+		return bad()
+	}
+	n, ok := digits(line[9:12])
+	if !ok || n < 100 {
+		return bad()
+	}
+	x.head.status = int(n)
+	x.res.StatusCode, x.res.Status = int(n), line[9:]
+	x.res.ProtoMajor, x.res.ProtoMinor, x.res.Proto = 1, 1, "HTTP/1.1"
+	x.head.minor = 1
+	if line[7] == '0' {
+		x.res.ProtoMinor, x.res.Proto = 0, "HTTP/1.0"
+		x.head.minor = 0
+	}
+	return nil
+}
+
+func (x *clientExchange) parseResponseFields(lines string) error {
+	for lines != "" {
+		name, value, rest, err := nextField(lines)
+		if err != nil {
+			return err
+		}
+		if x.fields.count++; x.fields.count > x.t.limits.Fields {
+			return malformed("many-fields", "more than %d fields", x.t.limits.Fields)
+		}
+		if len(lines)-len(rest) > x.t.limits.FieldBytes {
+			return malformed("large-field", "field %.40q exceeds %d bytes", name, x.t.limits.FieldBytes)
+		}
+		lines = rest
+		canonical, id := canonicalName(name)
+		switch id {
+		case idContentLength:
+			x.head.lengths++
+			x.head.length = value
+		case idTransferEncoding:
+			x.head.codings++
+			x.head.coding = value
+			continue
+		case idConnection:
+			x.connectionField(value)
+		}
+		x.fields.add(canonical, id, value)
+	}
+	return nil
+}
+
+func (x *clientExchange) connectionField(list string) {
+	for list != "" {
+		var option string
+		option, list = nextElement(list)
+		x.head.close = x.head.close || equalFold(option, "close")
+		x.head.keep = x.head.keep || equalFold(option, "keep-alive")
+	}
+}
+
+// settleFraming finds how the body ends (RFC 9112 6.3). Doubt is an error.
+func (x *clientExchange) settleFraming() error {
+	h := &x.head
+	if h.minor == 0 && !h.keep {
+		h.close = true
+	}
+	x.res.ContentLength, x.res.TransferEncoding = -1, nil
+	var length int64
+	switch {
+	case h.codings > 0 && h.lengths > 0:
+		return malformed("length-and-coding", "both Transfer-Encoding and Content-Length")
+	case h.codings > 0 && (h.codings > 1 || !equalFold(h.coding, "chunked") || h.minor == 0):
+		return malformed("bad-coding", "Transfer-Encoding: %.40q in an HTTP/1.%d response", h.coding, h.minor)
+	case h.lengths > 1:
+		return malformed("repeated-length", "%d Content-Length fields", h.lengths)
+	case h.lengths == 1:
+		n, ok := digits(h.length)
+		if !ok {
+			return malformed("bad-length", "Content-Length: %.40q", h.length)
+		}
+		length, x.res.ContentLength = n, n
+	}
+	switch {
+	case x.req.Method == "HEAD" || h.status == 304:
+		x.body.start(noBody, 0)
+	case h.status == 204 || h.status == 205 && h.lengths+h.codings == 0:
+		// A 204 that announces a body anyway may send one.
+		h.close = h.close || h.codings > 0 || length > 0 || h.status == 205
+		x.res.ContentLength = 0
+		x.body.start(noBody, 0)
+	case h.codings > 0:
+		x.res.TransferEncoding = chunkedOnly
+		x.body.start(byChunks, 0)
+	case h.lengths > 0:
+		x.body.start(byLength, length)
+	default:
+		h.close = true
+		x.body.start(byClose, 0)
+	}
+	return nil
+}

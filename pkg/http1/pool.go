@@ -1,0 +1,155 @@
+package http1
+
+import (
+	"context"
+	"time"
+)
+
+// upstreamConn is one connection to the endpoint. It holds no buffers.
+type upstreamConn struct {
+	wire     wire
+	owner    *Transport
+	born     int64
+	idleFrom int64
+	served   int // requests finished
+}
+
+func (c *upstreamConn) close() {
+	c.owner.stats.open.Add(-1)
+	_ = c.wire.conn.Close()
+}
+
+// get returns a kept connection that is alive, or a new one.
+func (t *Transport) get(ctx context.Context, connect time.Duration) (c *upstreamConn, op string, err error) {
+	for {
+		c, err := t.pop()
+		if err != nil {
+			return nil, "limit", err
+		}
+		if c == nil {
+			return t.dial(ctx, connect)
+		}
+		if t.fresh(c, now()) && c.wire.state() == socketQuiet {
+			t.stats.reused.Add(1)
+			return c, "", nil
+		}
+		t.stats.dead.Add(1)
+		c.close()
+	}
+}
+
+func (t *Transport) pop() (*upstreamConn, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, ErrClosed
+	}
+	n := len(t.idle)
+	if n == 0 {
+		return nil, nil
+	}
+	c := t.idle[n-1]
+	t.idle[n-1] = nil
+	t.idle = t.idle[:n-1]
+	return c, nil
+}
+
+func (t *Transport) dial(ctx context.Context, connect time.Duration) (*upstreamConn, string, error) {
+	if open := t.stats.open.Add(1); t.MaxConns > 0 && open > int64(t.MaxConns) {
+		t.stats.open.Add(-1)
+		return nil, "limit", ErrTooManyConns
+	}
+	t.stats.dials.Add(1)
+	if connect > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, connect)
+		defer cancel()
+	}
+	conn, err := t.Dial(ctx)
+	if err != nil {
+		t.stats.open.Add(-1)
+		t.stats.failures.Add(1)
+		return nil, "dial", err
+	}
+	c := &upstreamConn{owner: t, born: now()}
+	c.wire.open(conn)
+	return c, "", nil
+}
+
+// fresh reports whether a connection may carry another request.
+func (t *Transport) fresh(c *upstreamConn, at int64) bool {
+	switch {
+	case t.MaxRequestsPerConn > 0 && c.served >= t.MaxRequestsPerConn:
+		return false
+	case t.MaxLife > 0 && at-c.born >= int64(t.MaxLife):
+		return false
+	}
+	return c.idleFrom == 0 || t.maxWait <= 0 || at-c.idleFrom < int64(t.maxWait)
+}
+
+// put keeps a connection whose response has ended cleanly, or on which
+// nothing was sent.
+func (t *Transport) put(c *upstreamConn) {
+	c.idleFrom = 0
+	at := now()
+	if !t.fresh(c, at) || c.wire.stop.Load() {
+		c.close()
+		return
+	}
+	c.idleFrom = at
+	t.mu.Lock()
+	if t.closed || len(t.idle) >= t.maxIdle {
+		t.mu.Unlock()
+		c.close()
+		return
+	}
+	t.idle = append(t.idle, c)
+	if len(t.idle) == 1 {
+		t.startReaper()
+	}
+	t.mu.Unlock()
+}
+
+// startReaper is called with mu held when the first connection is kept.
+func (t *Transport) startReaper() {
+	switch {
+	case t.reaper == nil:
+		t.reaper = time.AfterFunc(t.reapPeriod(), t.reap)
+	case !t.reaping:
+		t.reaper.Reset(t.reapPeriod())
+	}
+	t.reaping = true
+}
+
+// reapPeriod is how often idle connections are looked at.
+func (t *Transport) reapPeriod() time.Duration {
+	if t.maxWait <= 0 {
+		return 10 * time.Second
+	}
+	return min(max(t.maxWait/4, 10*time.Millisecond), 10*time.Second)
+}
+
+// reap closes connections that were idle or alive for too long, or that the
+// peer has closed.
+func (t *Transport) reap() {
+	var gone []*upstreamConn
+	at := now()
+	t.mu.Lock()
+	kept := t.idle[:0]
+	for _, c := range t.idle {
+		if t.fresh(c, at) && c.wire.state() == socketQuiet {
+			kept = append(kept, c)
+		} else {
+			gone = append(gone, c)
+		}
+	}
+	clear(t.idle[len(kept):])
+	t.idle = kept
+	if t.reaping = len(kept) > 0; t.reaping {
+		t.reaper.Reset(t.reapPeriod())
+	}
+	t.mu.Unlock()
+	for _, c := range gone {
+		c.close()
+	}
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package http1
+
+import (
+	"errors"
+	"time"
+)
+
+const canSplice = false
+
+func splice(_, _ *wire, _ int64, _, _ time.Duration) (int64, error, error) {
+	return 0, errors.ErrUnsupported, nil
+}

@@ -1,0 +1,328 @@
+package http1
+
+import (
+	"crypto/tls"
+	"io"
+	"math"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// epoch is what this package counts nanoseconds from; never written.
+var epoch = time.Now()
+
+// never is the limit of a read or write that may take for ever.
+const never = int64(math.MaxInt64)
+
+func now() int64 { return int64(time.Since(epoch)) }
+
+func timeOf(t int64) time.Time {
+	if t == never {
+		return time.Time{}
+	}
+	return epoch.Add(time.Duration(t))
+}
+
+// after returns the limit that lies d from t on; d <= 0 is no limit.
+func after(t int64, d time.Duration) int64 {
+	if d <= 0 {
+		return never
+	}
+	return t + int64(d)
+}
+
+// past is a deadline that has passed: setting it wakes whoever waits.
+var past = time.Unix(1, 0)
+
+// wire is one socket with deadlines that are set as seldom as possible.
+//
+// Setting a deadline costs more than parsing a head, so a read deadline that
+// is already set is left alone while it is earlier than the wanted one: when
+// it fires, the wanted one is looked at again and the read goes on. Write
+// deadlines cannot be resumed that way (a TLS record would be torn), so they
+// are set a quarter later than wanted, and only when less than the wanted
+// time is left. A limit is therefore never missed; a write limit may fire up
+// to a quarter late.
+type wire struct {
+	conn net.Conn
+	raw  syscall.RawConn // of a plain socket, else nil
+	peer syscall.RawConn // of the socket below conn, for peeking only; may be nil
+
+	readSet  int64 // the deadline set on conn; 0 none
+	writeSet int64
+	// The handler set a deadline by itself (http.ResponseController).
+	ownRead, ownWrite bool
+	// stop interrupts whoever reads or writes; see interrupt.
+	stop atomic.Bool
+
+	// Arguments and results of tryRead. One reader at a time.
+	tryFn       func(uintptr) bool
+	p           []byte
+	n           int
+	err         error
+	beforeBlock func() error
+	relayIdle   time.Duration // what armWriteFar goes by
+	// Argument and result of state.
+	lookFn func(uintptr)
+	found  socketState
+}
+
+// open must be called before anything else; w must not move afterwards.
+func (w *wire) open(c net.Conn) {
+	c = plainConn(c)
+	w.conn, w.raw, w.peer = c, rawSocket(c), peerSocket(c)
+	w.tryFn = w.tryRead
+}
+
+// plainConn looks through a wrapper that only adds addresses. A type that
+// wraps a TCP connection without touching its bytes (behind PROXY protocol,
+// say) has a method TCPConn; reading and writing then bypass the wrapper.
+func plainConn(c net.Conn) net.Conn {
+	if w, ok := c.(interface{ TCPConn() *net.TCPConn }); ok {
+		if t := w.TCPConn(); t != nil {
+			return t
+		}
+	}
+	return c
+}
+
+// peerSocket is the socket below c, whatever c does to the bytes.
+func peerSocket(c net.Conn) syscall.RawConn {
+	for range 4 {
+		if raw := rawSocket(c); raw != nil {
+			return raw
+		}
+		below, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = plainConn(below.NetConn())
+	}
+	return nil
+}
+
+// interrupt makes reads and writes in progress, and later ones, fail at once.
+func (w *wire) interrupt() {
+	w.stop.Store(true)
+	_ = w.conn.SetDeadline(past)
+}
+
+// interruptRead wakes a reader only.
+func (w *wire) interruptRead() {
+	w.stop.Store(true)
+	_ = w.conn.SetReadDeadline(past)
+}
+
+// resume undoes interruptRead once the reader is known to be gone.
+func (w *wire) resume() {
+	w.stop.Store(false)
+	w.setRead(never)
+}
+
+func (w *wire) setRead(limit int64) {
+	_ = w.conn.SetReadDeadline(timeOf(limit))
+	w.readSet = limit
+	if limit == never {
+		w.readSet = 0
+	}
+}
+
+// armRead makes sure that a deadline no later than limit is set.
+func (w *wire) armRead(limit int64) {
+	if w.ownRead || limit == never && w.readSet == 0 {
+		return
+	}
+	if w.readSet == 0 || limit < w.readSet {
+		w.setRead(limit)
+	}
+}
+
+// fired decides about a read that failed: true means that the deadline was
+// an old, earlier one and the read should be repeated.
+func (w *wire) fired(err error, limit int64) bool {
+	if w.ownRead || !isTimeout(err) || w.stop.Load() {
+		return false
+	}
+	if now() >= limit {
+		return false
+	}
+	w.setRead(limit)
+	return true
+}
+
+// read reads what there is, waiting until limit at most. Before it waits it
+// calls beforeBlock, once, if that is not nil and the socket is a plain one
+// (elsewhere it cannot be known, and beforeBlock is called first). An error
+// of beforeBlock ends the read.
+func (w *wire) read(p []byte, limit int64, beforeBlock func() error) (int, error) {
+	if w.raw == nil && beforeBlock != nil && w.quiet() {
+		if err := beforeBlock(); err != nil {
+			return 0, err
+		}
+	}
+	w.beforeBlock = beforeBlock
+	for {
+		w.armRead(limit)
+		if w.stop.Load() {
+			return 0, errInterrupted
+		}
+		n, err := w.readOnce(p)
+		if n > 0 || err == nil || !w.fired(err, limit) {
+			if err != nil && w.stop.Load() {
+				err = errInterrupted
+			}
+			return n, err
+		}
+	}
+}
+
+func (w *wire) readOnce(p []byte) (int, error) {
+	if w.raw == nil {
+		return w.conn.Read(p)
+	}
+	w.p = p
+	err := w.raw.Read(w.tryFn)
+	w.p = nil
+	if err != nil {
+		return 0, err
+	}
+	return w.n, w.err
+}
+
+// tryRead is what RawConn.Read calls: it reads without blocking, and returns
+// false to wait until there is something.
+func (w *wire) tryRead(fd uintptr) bool {
+	for {
+		n, err := readSocket(fd, w.p)
+		if err == nil {
+			w.n, w.err = n, nil
+			if n == 0 && len(w.p) > 0 {
+				w.err = io.EOF
+			}
+			return true
+		}
+		if !wouldBlock(err) {
+			w.n, w.err = 0, &net.OpError{Op: "read", Net: "tcp", Addr: w.conn.RemoteAddr(), Err: err}
+			return true
+		}
+		if w.beforeBlock == nil {
+			return false
+		}
+		f := w.beforeBlock
+		w.beforeBlock = nil
+		if err := f(); err != nil {
+			w.n, w.err = 0, err
+			return true
+		}
+	}
+}
+
+// armWrite makes sure that a write started now has at least d, and that the
+// deadline is not more than a quarter later than that.
+func (w *wire) armWrite(d time.Duration) {
+	if w.ownWrite {
+		return
+	}
+	if d <= 0 {
+		if w.writeSet != 0 {
+			_ = w.conn.SetWriteDeadline(time.Time{})
+			w.writeSet = 0
+		}
+		return
+	}
+	wanted := now() + int64(d)
+	if slack := int64(d / 4); w.writeSet < wanted || w.writeSet > wanted+slack {
+		w.writeSet = wanted + slack
+		_ = w.conn.SetWriteDeadline(timeOf(w.writeSet))
+	}
+}
+
+// Pieces in which large writes go out, each with the whole write timeout.
+const writePiece = 64 << 10
+
+// write writes all of p; idle is how long it may make no progress.
+func (w *wire) write(p []byte, idle time.Duration) (written int, err error) {
+	for len(p) > 0 {
+		w.armWrite(idle)
+		if w.stop.Load() {
+			return written, errInterrupted
+		}
+		piece := p[:min(len(p), writePiece)]
+		n, err := w.conn.Write(piece)
+		written += n
+		if err != nil {
+			return written, err
+		}
+		p = p[n:]
+	}
+	return written, nil
+}
+
+// closeWrite tells the peer that nothing more comes.
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		err := half.CloseWrite()
+		if t, ok := c.(*tls.Conn); ok {
+			// After close_notify the socket below says so as well.
+			_ = closeWrite(t.NetConn())
+		}
+		return err
+	}
+	return nil
+}
+
+// reset closes the connection so that the peer sees an error, not an end.
+func (w *wire) reset() {
+	if t, ok := w.conn.(*net.TCPConn); ok {
+		_ = t.SetLinger(0)
+	}
+	_ = w.conn.Close()
+}
+
+// wait lets try read from a plain socket, waiting for idle at most.
+func (w *wire) wait(try func(uintptr) bool, idle time.Duration) error {
+	return w.waitUntil(try, after(now(), idle))
+}
+
+func (w *wire) waitUntil(try func(uintptr) bool, limit int64) error {
+	for {
+		w.armRead(limit)
+		if w.stop.Load() {
+			return errInterrupted
+		}
+		err := w.raw.Read(try)
+		if err == nil || !w.fired(err, limit) {
+			if err != nil && w.stop.Load() {
+				err = errInterrupted
+			}
+			return err
+		}
+	}
+}
+
+// armWriteFar is called after progress inside one relayed write, to move a
+// deadline that has come near.
+func (w *wire) armWriteFar() {
+	if w.writeSet != 0 && w.relayIdle > 0 && !w.stop.Load() {
+		w.armWrite(w.relayIdle)
+	}
+}
+
+// state looks at the socket without reading from it and without waiting.
+func (w *wire) state() socketState {
+	if w.peer == nil {
+		return socketQuiet
+	}
+	if w.lookFn == nil {
+		w.lookFn = func(fd uintptr) { w.found = look(fd) }
+	}
+	if err := w.peer.Control(w.lookFn); err != nil {
+		return socketGone
+	}
+	return w.found
+}
+
+// quiet reports whether a read would probably wait.
+func (w *wire) quiet() bool { return w.state() == socketQuiet }
