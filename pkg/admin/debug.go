@@ -1,0 +1,162 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/explain"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+func (a *Admin) routes(w http.ResponseWriter, r *http.Request) {
+	t := a.table(w)
+	if t == nil {
+		return
+	}
+	if name := r.FormValue("host"); name != "" {
+		host := t.Hosts.Find(strings.ToLower(name))
+		if host == nil {
+			text(w, http.StatusNotFound, fmt.Sprintf("no Ingress declares host %q, and nothing wider covers it\n", name))
+			return
+		}
+		t = only(t, host)
+	}
+	if wantsJSON(r) {
+		writeJSON(w, tableJSON(t))
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "generation %d\n", t.Generation)
+	t.Print(w)
+}
+
+// only is t with nothing but one host and what it uses.
+func only(t *route.Table, host *route.Host) *route.Table {
+	small := &route.Table{Generation: t.Generation, Policy: t.Policy, Certificates: &route.Certificates{}}
+	index := map[*route.Backend]int{}
+	narrow := func(r *route.Route) *route.Route {
+		if r == nil {
+			return nil
+		}
+		c := *r
+		if b := t.Backend(r); b != nil {
+			if _, ok := index[b]; !ok {
+				index[b] = len(small.Backends)
+				small.Backends = append(small.Backends, b)
+			}
+			c.Backend = index[b]
+		}
+		return &c
+	}
+	h := *host
+	var paths []*route.Route
+	for _, r := range host.Paths.All() {
+		paths = append(paths, narrow(r))
+	}
+	h.Paths, h.Default = route.NewPaths(paths), narrow(host.Default)
+	small.Hosts = route.NewHosts([]*route.Host{&h})
+	for _, c := range t.Certificates.Find(host.Name) {
+		small.Certificates.Add(host.Name, c)
+	}
+	return small
+}
+
+func (a *Admin) diagnostics(w http.ResponseWriter, r *http.Request) {
+	t := a.table(w)
+	if t == nil {
+		return
+	}
+	list := worstFirst(t.Diagnostics)
+	if wantsJSON(r) {
+		writeJSON(w, list)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	for _, d := range list {
+		fmt.Fprintln(w, d)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(w, "nothing is wrong")
+	}
+}
+
+// worstFirst is never nil, so that it is a list in JSON too.
+func worstFirst(all []route.Diagnostic) []route.Diagnostic {
+	list := append([]route.Diagnostic{}, all...)
+	slices.SortStableFunc(list, func(a, b route.Diagnostic) int { return cmp.Compare(weight(a.Severity), weight(b.Severity)) })
+	return list
+}
+
+func weight(s route.Severity) int {
+	return slices.Index([]route.Severity{route.Error, route.Warning, route.Info}, s)
+}
+
+func (a *Admin) backends(w http.ResponseWriter, r *http.Request) {
+	t := a.table(w)
+	if t == nil {
+		return
+	}
+	list := a.backendsJSON(t)
+	if wantsJSON(r) {
+		writeJSON(w, list)
+		return
+	}
+	columns(w, func(w io.Writer) {
+		fmt.Fprintln(w, "BACKEND\tENDPOINT\tPOD\tSTATE\tIN FLIGHT\tREQUESTS\tFAILURES")
+		for _, b := range list {
+			if len(b.Endpoints) == 0 {
+				fmt.Fprintf(w, "%s\t-\t-\t503 %s: %s\t\t\t\n", b.Name, b.Reason, b.Detail)
+			}
+			for _, e := range b.Endpoints {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\n", b.Name, e.Address, cmp.Or(e.Pod, "-"), e.describe(), e.InFlight, e.Requests, e.Failures)
+			}
+		}
+	})
+}
+
+func (a *Admin) certificates(w http.ResponseWriter, r *http.Request) {
+	t := a.table(w)
+	if t == nil {
+		return
+	}
+	list := certificatesJSON(t.Certificates, a.now())
+	if wantsJSON(r) {
+		writeJSON(w, list)
+		return
+	}
+	columns(w, func(w io.Writer) {
+		fmt.Fprintln(w, "SECRET\tKEY\tEXPIRES\tIN\tSERVED FOR\tVALID FOR")
+		for _, c := range list {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.Secret, c.Key, c.Until.UTC().Format(time.RFC3339), c.remaining(),
+				strings.Join(c.ServedFor, " "), strings.Join(c.Names, " "))
+		}
+	})
+}
+
+func (a *Admin) explain(w http.ResponseWriter, r *http.Request) {
+	t := a.table(w)
+	if t == nil {
+		return
+	}
+	request, err := explain.ParseQuery(r.URL.Query())
+	if err != nil {
+		text(w, http.StatusBadRequest, err.Error()+"\n")
+		return
+	}
+	request.Now = a.now()
+	explanation, err := a.options.Explain(t, request)
+	if err != nil {
+		text(w, http.StatusBadRequest, err.Error()+"\n")
+		return
+	}
+	if wantsJSON(r) {
+		writeJSON(w, explanation)
+		return
+	}
+	text(w, http.StatusOK, explanation.Text(r.FormValue("verbose") == "true"))
+}
