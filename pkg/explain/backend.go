@@ -14,8 +14,10 @@ func (x *run) describeBackend() {
 	if b == nil {
 		return
 	}
-	out := &Backend{Name: b.Name, Service: b.Namespace + "/" + b.Service, Port: b.Port, Origin: strings.TrimSpace(b.Origin.String()),
-		Detail: b.Detail, Protocol: x.protocol()}
+	out := &Backend{Name: b.Name, Service: b.Namespace + "/" + b.Service, Port: b.Port, Detail: b.Detail, Protocol: x.protocol()}
+	if b.Reason != policy.NoService {
+		out.Origin = strings.TrimSpace(b.Origin.String())
+	}
 	for i := range b.Endpoints {
 		state := "ready"
 		if !b.Endpoints[i].Ready {
@@ -54,7 +56,7 @@ func (x *run) protocol() string {
 // certificate describes the handshake of an https request.
 func (x *run) certificate() {
 	r := x.request
-	if r.scheme != "https" {
+	if !r.tls {
 		return
 	}
 	certs := x.table.Certificates
@@ -113,16 +115,17 @@ func (x *run) diagnostics() {
 	}
 }
 
+// concerns tells whether d is about what this request met. Of the Ingress, that is everything but its other paths.
 func (x *run) concerns(d route.Diagnostic) bool {
 	o := d.Origin.Object
 	if r := x.match.Route; r != nil && o == r.Ingress {
-		return true
+		return d.Origin == r.Origin || !strings.Contains(d.Origin.Field, ".paths[")
 	}
 	if x.backend != nil && o == x.backend.Origin.Object {
 		return true
 	}
 	if h := x.match.Host; h != nil && o == h.Origin.Object {
-		return true
+		return !strings.Contains(d.Origin.Field, ".paths[")
 	}
 	if x.match.Route == nil {
 		switch d.Reason {

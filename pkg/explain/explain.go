@@ -105,7 +105,7 @@ type Backend struct {
 	Service   string     `json:"service"`
 	Port      string     `json:"port"`
 	Protocol  string     `json:"protocol"`
-	Origin    string     `json:"origin"`
+	Origin    string     `json:"origin,omitempty"` // of the Service; empty when there is none
 	Detail    string     `json:"detail,omitempty"` // why there is no endpoint
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 }

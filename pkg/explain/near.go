@@ -41,7 +41,9 @@ func whyNot(r *route.Route, path string) string {
 	return "another path"
 }
 
+// shared is how long a and b are the same, whatever the case of their letters.
 func shared(a, b string) int {
+	a, b = strings.ToLower(a), strings.ToLower(b)
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
 		n++

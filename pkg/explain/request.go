@@ -81,8 +81,9 @@ func ParseQuery(q url.Values) (Request, error) {
 // parsed is a Request as the front of the proxy understands it.
 type parsed struct {
 	method string
-	scheme string
-	server string // the name in the TLS handshake
+	scheme string // as the client used it, as far as Usher believes
+	tls    bool   // the connection itself is TLS
+	server string // the name in the handshake then
 	host   string // the name routes are looked up by: lower case, no port
 	target string // path and query
 	path   string // path as sent
@@ -104,7 +105,7 @@ func (r Request) parse() (*parsed, error) {
 	if u.Scheme = strings.ToLower(u.Scheme); u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, fmt.Errorf("URL %q: want http://HOST/PATH or https://HOST/PATH", r.URL)
 	}
-	p := &parsed{method: strings.ToUpper(r.Method), scheme: u.Scheme, header: r.Header, peer: r.Client, now: r.Now}
+	p := &parsed{method: strings.ToUpper(r.Method), scheme: u.Scheme, tls: u.Scheme == "https", header: r.Header, peer: r.Client, now: r.Now}
 	if p.method == "" {
 		p.method = http.MethodGet
 	}

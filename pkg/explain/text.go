@@ -21,8 +21,11 @@ func (e *Explanation) Text(verbose bool) string {
 		w.phases(e.Phases)
 	}
 	w.Flush()
+	if len(e.Diagnostics) > 0 {
+		b.WriteString("\nwhat is wrong here:\n")
+	}
 	for _, d := range e.Diagnostics {
-		fmt.Fprintf(&b, "%s\n", d)
+		fmt.Fprintf(&b, "  %s\n", d)
 	}
 	return trimLines(b.String())
 }
@@ -94,6 +97,10 @@ func (w *page) settings(e *Explanation, verbose bool) {
 func (w *page) backend(e *Explanation) {
 	b := e.Backend
 	if b == nil {
+		return
+	}
+	if b.Origin == "" {
+		w.line("backend", b.Name)
 		return
 	}
 	w.line("backend", fmt.Sprintf("%s over %s, %s", b.Name, b.Protocol, b.Origin))

@@ -1,0 +1,177 @@
+package explain_test
+
+import (
+	"encoding/json"
+	"flag"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/explain"
+	"github.com/usher-ingress/usher/pkg/object"
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/resolve"
+	"github.com/usher-ingress/usher/pkg/route"
+	"github.com/usher-ingress/usher/pkg/source"
+)
+
+var update = flag.Bool("update", false, "write the expected texts anew")
+
+func now() time.Time { return time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC) }
+
+func world(t *testing.T) *route.Table {
+	t.Helper()
+	s, err := source.ReadDir("testdata/world.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Problems) > 0 {
+		t.Fatal(s.Problems)
+	}
+	return resolve.New(resolve.Options{
+		ControllerClass: "usher.dev/ingress-controller", IngressClass: "usher",
+		ConfigMap: object.Key{Namespace: "usher", Name: "usher"},
+	}).Resolve(s, now())
+}
+
+// TestTexts: each case is a file whose first line is the question, "METHOD URL [-a] [Name: value ...]" with parts split by "|", and
+// whose rest is the answer.
+func TestTexts(t *testing.T) {
+	table := world(t)
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no cases", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			question, want, _ := strings.Cut(string(data), "\n")
+			got := ask(t, table, question)
+			if *update {
+				if err := os.WriteFile(file, []byte(question+"\n"+got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != want {
+				t.Errorf("%s\ngot:\n%s\nwant:\n%s", question, got, want)
+			}
+		})
+	}
+}
+
+func ask(t *testing.T, table *route.Table, question string) string {
+	t.Helper()
+	parts := strings.Split(strings.TrimPrefix(question, "? "), " | ")
+	method, target, ok := strings.Cut(parts[0], " ")
+	if !ok {
+		t.Fatalf("question %q: want '? METHOD URL | option | ...'", question)
+	}
+	verbose, client, fields := false, netip.Addr{}, []string(nil)
+	for _, p := range parts[1:] {
+		switch {
+		case p == "all":
+			verbose = true
+		case strings.HasPrefix(p, "from "):
+			client = netip.MustParseAddr(strings.TrimPrefix(p, "from "))
+		default:
+			fields = append(fields, p)
+		}
+	}
+	r, err := explain.Parse(method, target, fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Client, r.Now = client, now()
+	e, err := explain.Explain(table, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Text(verbose)
+}
+
+// TestPhasesAreInOrder: whatever the request, phases are listed in policy's order and never after the one that answered.
+func TestPhasesAreInOrder(t *testing.T) {
+	table := world(t)
+	for _, target := range []string{"https://shop.example.com/", "shop.example.com", "http://nobody.test/", "https://closed.example.com/x"} {
+		e, err := explain.Explain(table, explain.Request{URL: target})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := 0
+		for _, s := range e.Phases {
+			for at < len(policy.Phases()) && policy.Phases()[at] != s.Phase {
+				at++
+			}
+			if at == len(policy.Phases()) {
+				t.Errorf("%s: phases out of order: %v", target, e.Phases)
+			}
+		}
+	}
+}
+
+func TestJSONSurvivesTheWay(t *testing.T) {
+	e, err := explain.Explain(world(t), explain.Request{URL: "https://shop.example.com/checkout"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := json.Marshal(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back explain.Explanation
+	if err := json.Unmarshal(data, &back); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := back.Text(true), e.Text(true); got != want {
+		t.Errorf("after JSON:\n%s\nbefore:\n%s", got, want)
+	}
+}
+
+func TestQuerySurvivesTheWay(t *testing.T) {
+	r := explain.Request{Method: "POST", URL: "https://a.example/b?c=d&e", Header: http.Header{"X-A": {"1", "2"}}, Client: netip.MustParseAddr("203.0.113.7")}
+	back, err := explain.ParseQuery(r.Query())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Method != r.Method || back.URL != r.URL || back.Client != r.Client || len(back.Header["X-A"]) != 2 {
+		t.Errorf("got %+v, want %+v", back, r)
+	}
+}
+
+func TestBadRequests(t *testing.T) {
+	for _, c := range []struct {
+		target string
+		field  string
+		want   string
+	}{
+		{"ftp://a.example/", "", `URL "ftp://a.example/": want http://HOST/PATH or https://HOST/PATH`},
+		{"http://", "", `URL "http://": want http://HOST/PATH or https://HOST/PATH`},
+		{"http://a.example/", "no colon", `header "no colon": want 'Name: value'`},
+	} {
+		var fields []string
+		if c.field != "" {
+			fields = []string{c.field}
+		}
+		if _, err := explain.Parse("", c.target, fields); err == nil || err.Error() != c.want {
+			t.Errorf("Parse(%q, %q) = %v, want %s", c.target, c.field, err, c.want)
+		}
+	}
+}
+
+func TestZeroTable(t *testing.T) {
+	e, err := explain.Explain(&route.Table{}, explain.Request{URL: "https://a.example/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Answer.Status != 404 || e.Answer.Reason != policy.NoHost || e.Certificate.Match != "self-signed" {
+		t.Errorf("got %+v, %+v", e.Answer, e.Certificate)
+	}
+}
