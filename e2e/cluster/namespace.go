@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
-	"testing"
 )
 
 // Addresses that exist in the tests' network namespace and nowhere else.
@@ -31,7 +30,10 @@ const (
 // insideVariable is set for the tests that run inside the namespace.
 const insideVariable = "USHER_E2E_INSIDE"
 
-// Main runs the tests of m in network and process namespaces of their own and
+// Tests is a testing.M, or a wrapper of one that cleans up when it has run.
+type Tests interface{ Run() int }
+
+// Main runs tests in network and process namespaces of their own and
 // exits with their status. When it ends, however it ends, the kernel ends every
 // process that a test has started.
 //
@@ -39,20 +41,20 @@ const insideVariable = "USHER_E2E_INSIDE"
 // downloads still work; what it puts into the environment the tests see.
 //
 // Root is not needed where the kernel allows user namespaces.
-func Main(m *testing.M, prepare func() error) {
-	status, err := run(m, prepare)
+func Main(tests Tests, prepare func() error) {
+	status, err := run(tests, prepare)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 	}
 	os.Exit(status)
 }
 
-func run(m *testing.M, prepare func() error) (status int, err error) {
+func run(tests Tests, prepare func() error) (status int, err error) {
 	if os.Getenv(insideVariable) != "" {
 		if err := makeAddresses(); err != nil {
 			return 1, err
 		}
-		return m.Run(), nil
+		return tests.Run(), nil
 	}
 	if err := findPrograms(); err != nil {
 		return 1, err
