@@ -93,12 +93,13 @@ func (c *serverConn) lastRequest() bool {
 
 // clearOwnDeadlines ends what the handler set through ResponseController.
 func (c *serverConn) clearOwnDeadlines() {
-	if c.wire.ownRead {
-		c.wire.ownRead = false
+	if c.wire.ownRead.Load() {
+		c.wire.ownRead.Store(false)
 		c.wire.setRead(never)
 	}
-	if c.wire.ownWrite {
-		c.wire.ownWrite, c.wire.writeSet = false, 0
+	if c.wire.ownWrite.Load() {
+		c.wire.ownWrite.Store(false)
+		c.wire.writeSet = 0
 		_ = c.wire.conn.SetWriteDeadline(timeOf(never))
 	}
 }

@@ -82,6 +82,8 @@ var ErrTooManyConns = errors.New("http1: too many connections to the endpoint")
 // ErrServerClosed is returned by Serve after Shutdown or Close.
 var ErrServerClosed = errors.New("http1: server closed")
 
+var errAborted = errors.New("http1: the source of the response failed")
+
 var errInterrupted = errors.New("http1: interrupted")
 
 func isTimeout(err error) bool {

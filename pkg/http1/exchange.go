@@ -71,9 +71,6 @@ func (x *exchange) release() {
 
 // prepare makes the parsed request ready for the handler.
 func (x *exchange) prepare() {
-	c := x.conn
-	x.req.RemoteAddr = c.remote
-	x.req.TLS = c.tls
 	x.req.Body = http.NoBody
 	x.body.start(x.head.framing, x.head.length)
 	x.handle = nil
@@ -110,7 +107,7 @@ func (x *exchange) finish(ok bool) bool {
 	if again && !unread {
 		return true
 	}
-	if unread || x.in.buffered() > 0 {
+	if unread || x.in.buffered() > 0 || x.conn.wire.state() == socketReady {
 		x.conn.linger()
 	}
 	return false

@@ -9,7 +9,9 @@ import (
 // any other error means that the client has gone.
 func (x *exchange) readHead() error {
 	x.read = now()
-	x.req.Method, x.head = "", requestHead{}
+	x.freshContext()
+	x.req, x.head = *x.blank, requestHead{}
+	x.req.RemoteAddr, x.req.TLS = x.conn.remote, x.conn.tls
 	limit := after(x.read, x.conn.server.timeouts.Head)
 	n, err := x.findHead(limit)
 	if err != nil {
@@ -105,6 +107,8 @@ func (x *exchange) moreHead(limit int64) error {
 	switch {
 	case n > 0:
 		return nil
+	case isTimeout(err) && x.in.buffered() <= 2 && x.in.buf[x.in.r] == '\r':
+		return err // nothing but an empty line: an idle client, not a slow one
 	case isTimeout(err):
 		return refusal(408, "head-timeout", "the request head did not arrive in time")
 	case err == nil:

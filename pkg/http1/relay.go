@@ -73,6 +73,7 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	for {
 		if ours && w.mayRelay(body) {
 			n, err := w.relay(body)
+			w.aborted = w.aborted || err != nil
 			return total + n, err
 		}
 		n, err := w.readPiece(src, body)
@@ -81,6 +82,9 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 			return total, nil
 		}
 		if err != nil {
+			// Whatever the handler does now, the client must not take
+			// this for a whole response.
+			w.aborted = w.aborted || ours && w.err == nil
 			return total, err
 		}
 	}

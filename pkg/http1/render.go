@@ -21,8 +21,6 @@ func appendStatusLine(b []byte, status int) []byte {
 
 // fieldFilter says which fields of a map are not written.
 type fieldFilter struct {
-	response bool // TrailerPrefix keys wait for the end
-	interim  bool
 	dropped  []string // fields that Connection named, as lists
 	trailers []string // announced trailers, sent at the end
 }
@@ -34,10 +32,8 @@ func appendFields(b []byte, h http.Header, f fieldFilter) []byte {
 		if id != idNone && hopByHop(id) {
 			continue
 		}
-		if id == idNone {
-			if !isToken(name) { // TrailerPrefix has a colon
-				continue
-			}
+		if id == idNone && !isToken(name) { // http.TrailerPrefix has a colon
+			continue
 		}
 		if f.dropped != nil && listed(f.dropped, name) || f.trailers != nil && among(f.trailers, name) {
 			continue
@@ -98,7 +94,7 @@ func among(names []string, name string) bool {
 // renderHead writes status line and fields, without the framing.
 func (w *response) renderHead() {
 	h := w.header
-	f := fieldFilter{response: true}
+	f := fieldFilter{dropped: h["Connection"]}
 	if len(h["Trailer"]) > 0 && w.x.head.minor > 0 && !w.bodyless {
 		w.trailers = trailerNames(h)
 		f.trailers = w.trailers

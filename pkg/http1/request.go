@@ -26,9 +26,6 @@ type requestHead struct {
 
 // parseRequest fills x.req from a complete head that ends with an empty line.
 func (x *exchange) parseRequest(head string) *ProtocolError {
-	x.head = requestHead{}
-	x.freshContext()
-	x.req = *x.blank
 	x.fields.reset()
 	end := strings.IndexByte(head, '\n')
 	if err := x.parseRequestLine(head[:end-1]); err != nil {

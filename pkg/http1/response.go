@@ -115,7 +115,7 @@ func (w *response) inform(status int) {
 	w.expectMu.Lock()
 	defer w.expectMu.Unlock()
 	b := appendStatusLine(w.buf[:0], status)
-	b = appendFields(b, w.header, fieldFilter{response: true, interim: true})
+	b = appendFields(b, w.header, fieldFilter{})
 	b = append(b, "\r\n"...)
 	w.write(b)
 	w.buf = w.buf[:0]
@@ -158,14 +158,14 @@ func (w *response) FlushError() error {
 // SetReadDeadline is for http.ResponseController. Until the handler returns
 // it replaces the body timeout; the zero time is no limit.
 func (w *response) SetReadDeadline(t time.Time) error {
-	w.x.conn.wire.ownRead = true
+	w.x.conn.wire.ownRead.Store(true)
 	return w.x.conn.wire.conn.SetReadDeadline(t)
 }
 
 // SetWriteDeadline is for http.ResponseController. Until the handler returns
 // it replaces the write timeout; the zero time is no limit.
 func (w *response) SetWriteDeadline(t time.Time) error {
-	w.x.conn.wire.ownWrite = true
+	w.x.conn.wire.ownWrite.Store(true)
 	return w.x.conn.wire.conn.SetWriteDeadline(t)
 }
 
@@ -178,8 +178,13 @@ func (w *response) EnableFullDuplex() error { return nil }
 // one, so that bytes can go through the kernel.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := w.x.conn
-	if c.hijacked || w.sent {
+	if c.hijacked {
 		return nil, nil, http.ErrHijacked
+	}
+	if w.status != 0 {
+		if err := w.flush(); err != nil {
+			return nil, nil, err
+		}
 	}
 	c.watch.end()
 	w.x.detachBody()

@@ -210,6 +210,11 @@ func (w *response) finish() bool {
 		w.WriteHeader(http.StatusOK)
 	}
 	w.x.conn.clearOwnDeadlines()
+	if w.aborted {
+		w.breakOff()
+		w.err = errAborted
+		return false
+	}
 	if !w.sent {
 		w.decideFraming(true)
 		w.sendBuffer(true)
@@ -250,7 +255,7 @@ func (w *response) refuse(x *exchange, e *ProtocolError) error {
 	x.body.start(noBody, 0)
 	var body []byte
 	if h := x.conn.server.ErrorHandler; h != nil {
-		body = h(w.header, e)
+		body = h(w.header, &x.req, e)
 	}
 	if e.Reason == "connect" {
 		w.header["Allow"] = []string{allowedMethods}

@@ -31,9 +31,11 @@ type Server struct {
 
 	// ErrorHandler makes the body of the answer to a request that is
 	// refused before Handler sees it; it may set fields of the answer in h
-	// (Content-Type, a reason). Nil: no body. The engine itself writes
-	// status, Date, Content-Length and Connection: close.
-	ErrorHandler func(h http.Header, e *ProtocolError) (body []byte)
+	// (Content-Type, a reason). r is what was understood of the request:
+	// RemoteAddr, TLS and the context always, Method, RequestURI and Host
+	// perhaps, Header never. Nil: no body. The engine itself writes
+	// e.Status, Date, Content-Length and Connection: close.
+	ErrorHandler func(h http.Header, r *http.Request, e *ProtocolError) (body []byte)
 
 	// PanicHandler is told of a Handler's panic, other than
 	// http.ErrAbortHandler. The client gets a 500, or a broken response if

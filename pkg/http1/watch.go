@@ -107,7 +107,7 @@ func (w *watch) wait(done chan struct{}) {
 		return gone
 	}
 	err := wire.peer.Read(peek)
-	for isTimeout(err) && !wire.ownRead && !wire.stop.Load() {
+	for isTimeout(err) && !wire.ownRead.Load() && !wire.stop.Load() {
 		// A deadline left over from an earlier read. If end interrupts
 		// before the next line, stop says so.
 		_ = wire.conn.SetReadDeadline(time.Time{})

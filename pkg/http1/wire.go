@@ -53,7 +53,7 @@ type wire struct {
 	readSet  int64 // the deadline set on conn; 0 none
 	writeSet int64
 	// The handler set a deadline by itself (http.ResponseController).
-	ownRead, ownWrite bool
+	ownRead, ownWrite atomic.Bool
 	// stop interrupts whoever reads or writes; see interrupt.
 	stop atomic.Bool
 
@@ -131,7 +131,7 @@ func (w *wire) setRead(limit int64) {
 
 // armRead makes sure that a deadline no later than limit is set.
 func (w *wire) armRead(limit int64) {
-	if w.ownRead || limit == never && w.readSet == 0 {
+	if w.ownRead.Load() || limit == never && w.readSet == 0 {
 		return
 	}
 	if w.readSet == 0 || limit < w.readSet {
@@ -142,7 +142,7 @@ func (w *wire) armRead(limit int64) {
 // fired decides about a read that failed: true means that the deadline was
 // an old, earlier one and the read should be repeated.
 func (w *wire) fired(err error, limit int64) bool {
-	if w.ownRead || !isTimeout(err) || w.stop.Load() {
+	if w.ownRead.Load() || !isTimeout(err) || w.stop.Load() {
 		return false
 	}
 	if now() >= limit {
@@ -222,7 +222,7 @@ func (w *wire) tryRead(fd uintptr) bool {
 // armWrite makes sure that a write started now has at least d, and that the
 // deadline is not more than a quarter later than that.
 func (w *wire) armWrite(d time.Duration) {
-	if w.ownWrite {
+	if w.ownWrite.Load() {
 		return
 	}
 	if d <= 0 {
