@@ -313,7 +313,7 @@ func (f *finding) isTarget(p *corev1.ServicePort) bool {
 		return false
 	}
 	f.notes = append(f.notes, note{route.Warning, policy.PortByTarget,
-		fmt.Sprintf("Service %s has no port %s; %s has it as its targetPort", f.key.service, f.key.port, describePort(p)),
+		fmt.Sprintf("Service %s has no port %s; port %s has it as its targetPort", f.key.service, f.key.port, describePort(p)),
 		"that port is used, as ingress-nginx does"})
 	return true
 }

@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -45,7 +46,7 @@ type classes struct {
 }
 
 // parsing is one reading of a ConfigMap on top of other settings; its result is kept while the ConfigMap stays the same, so that
-// routes keep their *policy.Set.
+// routes keep their *policy.Set. The zero one stands for the built-in defaults.
 type parsing struct {
 	key  object.Key
 	base *policy.Set
@@ -79,13 +80,8 @@ func readClasses(r *Resolver, s *object.Snapshot) *classes {
 		parsed: map[parsing]parsedSet{}, configMaps: map[object.Key]bool{},
 	}
 	before := r.classes
-	if before == nil {
-		before = &classes{global: policy.Default()}
-		before.parsed = map[parsing]parsedSet{{}: {set: before.global}}
-	}
-	start := before.parsed[parsing{}]
-	c.parsed[parsing{}] = start
-	c.global = start.set
+	c.parsed[parsing{}] = before.parsed[parsing{}]
+	c.global = c.parsed[parsing{}].set
 	if key := r.options.ConfigMap; key != (object.Key{}) {
 		c.global = c.readGlobal(s, before)
 	}
@@ -135,7 +131,12 @@ func (c *classes) parse(s *object.Snapshot, before *classes, p parsing) (*policy
 	old, had := before.parsed[p]
 	if !had || !sameVersion(old.from, configMap) {
 		old = parsedSet{from: configMap}
-		old.set, old.problems = policy.ParseConfigMap(p.base, policy.Input{Object: configMapRef(p.key), Values: configMap.Data})
+		values := configMap.Data
+		if p.key != c.options.ConfigMap || p.base != c.parsed[parsing{}].set {
+			values, old.problems = ofClass(p, values)
+		}
+		set, problems := policy.ParseConfigMap(p.base, policy.Input{Object: configMapRef(p.key), Values: values})
+		old.set, old.problems = set, append(old.problems, problems...)
 	}
 	c.parsed[p] = old
 	return old.set, old.problems, true
@@ -159,11 +160,26 @@ func (c *classes) readParameters(class *networkingv1.IngressClass, s *object.Sna
 	if why != "" {
 		c.parametersProblem(class, why, "the controller's settings apply to this class")
 	}
-	if set != c.global && (!reflect.DeepEqual(set.Forwarded, c.global.Forwarded) || set.Headers != c.global.Headers) {
-		c.parametersProblem(class, fmt.Sprintf("ConfigMap %s sets options about forwarded headers or header names, which are decided before the class of a request is known", key),
-			"those options are ignored; only the controller's ConfigMap sets them")
-	}
 	return set
+}
+
+// ofClass takes out of a class's ConfigMap the options that are decided before the class of a request is known: whom to believe about
+// the client, and which header names pass.
+func ofClass(p parsing, data map[string]string) (map[string]string, []policy.Problem) {
+	values := maps.Clone(data)
+	var problems []policy.Problem
+	for _, key := range sortedKeys(data) {
+		set, _ := policy.ParseConfigMap(p.base, policy.Input{Values: map[string]string{key: data[key]}})
+		if reflect.DeepEqual(set.Forwarded, p.base.Forwarded) && set.Headers == p.base.Headers {
+			continue
+		}
+		delete(values, key)
+		problems = append(problems, policy.Problem{
+			Origin: policy.Origin{Object: configMapRef(p.key), Field: fmt.Sprintf("data[%q]", key)}, Reason: policy.ClassParameters,
+			Message: key + " is decided before the class of a request is known", Effect: "ignored; only the controller's ConfigMap sets it",
+		})
+	}
+	return values, problems
 }
 
 func parametersKey(p *networkingv1.IngressClassParametersReference) (object.Key, string) {

@@ -52,10 +52,12 @@ type survey struct {
 	addresses  map[netip.AddrPort]int // index of the candidate
 	denied     []netip.Addr           // addresses nobody may be sent to
 	endpoints  int                    // in all slices, with or without the port
+	names      bool                   // there are slices of names rather than addresses
 }
 
 func (f *finding) readSlice(slice *discoveryv1.EndpointSlice, seen *survey) {
 	if slice.AddressType == discoveryv1.AddressTypeFQDN {
+		seen.names = true
 		return
 	}
 	seen.endpoints += len(slice.Endpoints)
@@ -205,12 +207,12 @@ func (o *Options) allows(a netip.Addr) bool {
 
 func (f *finding) reportDenied(denied []netip.Addr) {
 	slices.SortFunc(denied, netip.Addr.Compare)
-	message := fmt.Sprintf("Service %s has the endpoint address %s, which is loopback, link-local or no host's", f.key.service, joined(slices.Compact(denied), netip.Addr.String))
+	message := fmt.Sprintf("Service %s has endpoint addresses that are loopback, link-local or no host's: %s", f.key.service, joined(slices.Compact(denied), netip.Addr.String))
 	if len(f.Endpoints) == 0 && len(f.Unready) == 0 && len(f.Draining) == 0 {
-		f.fail(policy.EndpointDenied, "%s; --allow-upstream-cidr opens it", message)
+		f.fail(policy.EndpointDenied, "%s; --allow-upstream-cidr opens them", message)
 		return
 	}
-	f.notes = append(f.notes, note{route.Warning, policy.EndpointDenied, message, "that address is not used; --allow-upstream-cidr opens it"})
+	f.notes = append(f.notes, note{route.Warning, policy.EndpointDenied, message, "they are not used; --allow-upstream-cidr opens them"})
 }
 
 // explain says why there is no endpoint, as far as the Service and its slices tell.
@@ -223,6 +225,8 @@ func (f *finding) explain(of []*discoveryv1.EndpointSlice, seen *survey) {
 	case seen.endpoints > 0:
 		f.fail(policy.TargetPortMismatch, "Service %s port %s has targetPort %s, which none of its %s declares", f.key.service,
 			describePort(&f.port), describeTarget(&f.port), count(seen.endpoints, "endpoint"))
+	case seen.names:
+		f.fail(policy.NoEndpoints, "Service %s has EndpointSlices of names only (addressType FQDN); want addresses, or a Service of type ExternalName", f.key.service)
 	case selector == "":
 		f.fail(policy.NoEndpoints, "Service %s has no selector, and no EndpointSlice gives it endpoints", f.key.service)
 	case len(of) == 0:

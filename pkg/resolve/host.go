@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -74,4 +75,18 @@ func sampleHost(host string) string {
 		return "www" + host[1:]
 	}
 	return host
+}
+
+// sampleURL is an address that a client could ask for to reach a normalised path of a virtual host.
+func sampleURL(host, path string) string {
+	var b strings.Builder
+	b.WriteString("http://" + sampleHost(host))
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"#<>?\^`+"`{|}", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+			continue
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
 }

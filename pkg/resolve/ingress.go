@@ -275,7 +275,7 @@ func (in *ingress) reportPath(h *hostRules, p *path, written, why string) {
 		Message: fmt.Sprintf("path %q: %s", written, why), Effect: "no request takes this path",
 	}
 	if p.path != "" {
-		d.Effect = fmt.Sprintf("http://%s%s answers 503, rather than falling through to a wider path", sampleHost(h.name), p.path)
+		d.Effect = fmt.Sprintf("%s answers 503 rather than falling through to a wider path, unless a well-formed path stands there", sampleURL(h.name, p.path))
 	}
 	in.report(d)
 }

@@ -123,15 +123,19 @@ func (r *Resolver) route(in *ingress, p *path) *route.Route {
 }
 
 func (m *merging) lost(c claim, p *path, winner *route.Route) {
-	severity := route.Error
-	if winner.Broken == "" && p.broken == "" && winner.Backend == m.resolver.backends.index(p) {
-		severity = route.Warning
+	if p.broken == policy.BadPath {
+		return // said already, with what is wrong about it
 	}
-	m.diagnostics = append(m.diagnostics, route.Diagnostic{
-		Severity: severity, Reason: policy.PathConflict, Origin: c.at(p.field),
+	d := route.Diagnostic{
+		Severity: route.Error, Reason: policy.PathConflict, Origin: c.at(p.field),
 		Message: fmt.Sprintf("%s %s (%s) is declared by %s already%s", displayHost(m.host.Name), p.path, p.kind, winner.Origin, m.why(c, winner)),
-		Effect:  fmt.Sprintf("http://%s%s goes to %s, never to %s", sampleHost(m.host.Name), p.path, m.resolver.goal(winner), p.goal()),
-	})
+		Effect:  fmt.Sprintf("%s %s; %s gets none of it", sampleURL(m.host.Name, p.path), m.resolver.goal(winner), p.goal()),
+	}
+	if winner.Broken == "" && p.broken == "" && winner.Backend == m.resolver.backends.index(p) {
+		d.Severity = route.Warning
+		d.Effect = fmt.Sprintf("%s %s with the settings of %s", sampleURL(m.host.Name, p.path), m.resolver.goal(winner), winner.Ingress)
+	}
+	m.diagnostics = append(m.diagnostics, d)
 }
 
 // why says what decided between two Ingresses.
@@ -141,8 +145,6 @@ func (m *merging) why(loser claim, winner *route.Route) string {
 		return ""
 	case first.object.CreationTimestamp.Equal(&loser.object.CreationTimestamp):
 		return ", which is first by name"
-	case older(first, loser.ingress) > 0:
-		return ", and well formed there"
 	}
 	return ", which is older"
 }
@@ -160,7 +162,7 @@ func (m *merging) fallback(c claim) {
 	}
 	if d, ok := m.resolver.defaultConflict(m.host.Default, c.ingress); ok {
 		d.Message = fmt.Sprintf("the default backend of %s is given by %s already, which is older or first by name", displayHost(m.host.Name), m.host.Default.Origin)
-		d.Effect = fmt.Sprintf("what no path of %s matches goes to %s, never to %s", displayHost(m.host.Name), m.resolver.goal(m.host.Default), c.ingress.fallback.goal())
+		d.Effect = fmt.Sprintf("what no path of %s matches %s; %s gets none of it", displayHost(m.host.Name), m.resolver.goal(m.host.Default), c.ingress.fallback.goal())
 		m.diagnostics = append(m.diagnostics, d)
 	}
 }
@@ -173,17 +175,17 @@ func (r *Resolver) defaultConflict(winner *route.Route, loser *ingress) (route.D
 	return route.Diagnostic{Severity: route.Error, Reason: policy.DefaultBackendConflict, Origin: loser.at(loser.fallback.field)}, true
 }
 
-// goal names where a route goes, for people.
+// goal says where a route goes, for people.
 func (r *Resolver) goal(won *route.Route) string {
 	if won.Broken != "" {
-		return "nowhere (503 " + string(won.Broken) + ")"
+		return "answers 503 " + string(won.Broken)
 	}
-	return r.backends.slots[won.Backend].key.String()
+	return "goes to " + r.backends.slots[won.Backend].key.String()
 }
 
 func (p *path) goal() string {
 	if p.broken != "" {
-		return "nowhere (503 " + string(p.broken) + ")"
+		return "what is declared here"
 	}
 	return p.backend.String()
 }
@@ -208,7 +210,7 @@ func (r *Resolver) defaultRoute() *route.Route {
 		}
 		if d, ok := r.defaultConflict(winner, in); ok {
 			d.Message = fmt.Sprintf("the default backend of all traffic is given by %s already, which is older or first by name", winner.Origin)
-			d.Effect = fmt.Sprintf("what no host or path claims goes to %s, never to %s", r.goal(winner), in.fallback.goal())
+			d.Effect = fmt.Sprintf("what no host or path claims %s; %s gets none of it", r.goal(winner), in.fallback.goal())
 			found = append(found, d)
 		}
 	}

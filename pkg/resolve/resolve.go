@@ -98,7 +98,8 @@ func New(o Options) *Resolver {
 		tls:       newTLSNames(),
 		table:     &route.Table{Hosts: route.NewHosts(nil), Certificates: &route.Certificates{}},
 	}
-	r.classes = readClasses(r, &object.Snapshot{})
+	global := policy.Default()
+	r.classes = &classes{global: global, parsed: map[parsing]parsedSet{{}: {set: global}}}
 	return r
 }
 
@@ -123,12 +124,16 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 // build assembles the Table from the state, sharing with the last one whatever did not change.
 func (r *Resolver) build(s *object.Snapshot) *route.Table {
 	last := r.table
+	fallback := last.Default
+	if r.work.catchAll {
+		fallback = r.defaultRoute()
+	}
 	t := &route.Table{
 		Generation:   last.Generation + 1,
 		Changed:      s.Since,
 		Hosts:        last.Hosts,
 		Backends:     r.backends.publish(),
-		Default:      last.Default,
+		Default:      fallback,
 		Policy:       r.classes.global,
 		Certificates: r.tls.certificates,
 		Diagnostics:  r.problems.settle(),
@@ -136,9 +141,6 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 	}
 	if len(r.work.hosts) > 0 {
 		t.Hosts = last.Hosts.With(r.rebuiltHosts())
-	}
-	if r.work.catchAll {
-		t.Default = r.defaultRoute()
 	}
 	if r.work.states {
 		t.Ingresses = r.ingressStates()

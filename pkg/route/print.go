@@ -1,0 +1,174 @@
+package route
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+)
+
+// Print writes the Table as text for people, the same for equal Tables: hosts in the order of their names with their paths in the
+// order they are tried, then the default, backends and certificates.
+//
+//	host shop.example.com, TLS
+//	  Exact  /cart  -> demo/cart:80  by Ingress demo/shop spec.rules[0].http.paths[0]
+//	  Prefix /      -> demo/web:80  by Ingress demo/shop spec.rules[0].http.paths[1]  ssl-redirect=false
+//	backend demo/cart:80  10.0.0.1:8080 10.0.0.2:8080
+//	backend demo/web:80  503 no-endpoints: Service demo/web has no endpoints: its selector app=web matches no running Pod
+//	certificate shop.example.com  Secret demo/shop-tls (ECDSA)
+func (t *Table) Print(w io.Writer) {
+	p := printer{Writer: w, table: t, settings: map[*policy.Set]string{}}
+	p.hosts()
+	if t.Default != nil {
+		p.printf("any other request\n")
+		p.route("default", t.Default)
+	}
+	p.backends()
+	p.certificates()
+}
+
+// String is what Print writes.
+func (t *Table) String() string {
+	var b strings.Builder
+	t.Print(&b)
+	return b.String()
+}
+
+type printer struct {
+	io.Writer
+	table    *Table
+	settings map[*policy.Set]string // as text; routes share their Sets
+}
+
+func (p *printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p, format, args...) }
+
+func (p *printer) hosts() {
+	hosts := p.table.Hosts.All()
+	slices.SortFunc(hosts, func(a, b *Host) int { return cmp.Compare(a.Name, b.Name) })
+	for _, h := range hosts {
+		name := "host " + h.Name
+		if h.Name == "" {
+			name = "any host"
+		}
+		if h.TLS {
+			name += ", TLS"
+		}
+		p.printf("%s\n", name)
+		for _, r := range h.Paths.All() {
+			p.route(fmt.Sprintf("%-6s %s", r.Type, r.Path), r)
+		}
+		if h.Default != nil {
+			p.route("default", h.Default)
+		}
+	}
+}
+
+func (p *printer) route(what string, r *Route) {
+	line := "  " + what + "  -> " + p.goal(r)
+	if r.Origin.IsDefault() {
+		line += "  by the controller"
+	} else {
+		line += "  by " + r.Origin.String()
+	}
+	p.printf("%s%s\n", line, p.differences(r.Policy))
+	for _, o := range r.Shadowed {
+		p.printf("         instead of %s\n", o)
+	}
+}
+
+func (p *printer) goal(r *Route) string {
+	if r.Broken != "" {
+		return "503 " + string(r.Broken)
+	}
+	if b := p.table.Backend(r); b != nil {
+		return b.Name
+	}
+	return "nowhere"
+}
+
+// differences are the settings that somebody wrote for these routes, beyond the controller's own.
+func (p *printer) differences(s *policy.Set) string {
+	if s == nil || s == p.table.Policy {
+		return ""
+	}
+	text, ok := p.settings[s]
+	if !ok {
+		text = p.describe(s)
+		p.settings[s] = text
+	}
+	return text
+}
+
+func (p *printer) describe(s *policy.Set) string {
+	var b strings.Builder
+	for _, setting := range s.Settings() {
+		if !setting.Origin.IsDefault() && !p.isGlobal(setting) {
+			fmt.Fprintf(&b, "  %s=%s", setting.Key.ID(), setting.Value)
+		}
+	}
+	if s.Deny != "" {
+		fmt.Fprintf(&b, "  closed (503 %s)", s.Deny)
+	}
+	return b.String()
+}
+
+func (p *printer) isGlobal(s policy.Setting) bool {
+	return p.table.Policy != nil && slices.ContainsFunc(p.table.Policy.Settings(), func(g policy.Setting) bool {
+		return g.Key == s.Key && g.Origin == s.Origin
+	})
+}
+
+func (p *printer) backends() {
+	backends := slices.Clone(p.table.Backends)
+	slices.SortFunc(backends, func(a, b *Backend) int { return cmp.Compare(a.Name, b.Name) })
+	for _, b := range backends {
+		line := "backend " + b.Name
+		if b.Protocol != policy.ProtocolUnset {
+			line += " " + string(b.Protocol)
+		}
+		line += "  "
+		if b.Reason != "" {
+			line += "503 " + string(b.Reason) + ": " + b.Detail
+		} else {
+			line += addresses(b.Endpoints)
+		}
+		if len(b.Draining) > 0 {
+			line += "  draining " + addresses(b.Draining)
+		}
+		if len(b.Unready) > 0 {
+			line += "  unused " + addresses(b.Unready)
+		}
+		p.printf("%s\n", line)
+	}
+}
+
+func addresses(endpoints []Endpoint) string {
+	var out []string
+	for i := range endpoints {
+		out = append(out, endpoints[i].Address())
+	}
+	return strings.Join(out, " ")
+}
+
+func (p *printer) certificates() {
+	c := p.table.Certificates
+	for _, name := range c.Names() {
+		for _, certificate := range c.For(name) {
+			p.printf("certificate %s  %s\n", name, describeCertificate(certificate))
+		}
+	}
+	if c != nil && c.Default != nil {
+		p.printf("certificate of any other name  %s\n", describeCertificate(c.Default))
+	}
+}
+
+func describeCertificate(c *Certificate) string {
+	kind := "no key"
+	if c.TLS != nil && c.TLS.Leaf != nil {
+		kind = c.TLS.Leaf.PublicKeyAlgorithm.String()
+	}
+	return fmt.Sprintf("%s (%s)", c.Secret, kind)
+}
