@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -66,7 +67,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return publish(opt, report{Command: append([]string{"e2e/bench/run"}, args...), Options: opt, Field: field, Results: results, Host: describeHost()}, stdout)
+	r := report{Command: append([]string{"e2e/bench/run"}, args...), Options: opt, Field: field, Results: results, Host: describeHost()}
+	return errors.Join(publish(opt, r, stdout), r.failure())
 }
 
 func parseFlags(args []string) (options, error) {

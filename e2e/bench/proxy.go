@@ -148,7 +148,7 @@ func configured(name, line string) func(contender, setting) (command, error) {
 			return command{}, err
 		}
 		words := strings.NewReplacer("{{path}}", c.Path, "{{dir}}", s.Work, "{{file}}", file)
-		return command{args: strings.Fields(words.Replace(line)), env: []string{"GOMAXPROCS=1"}}, nil
+		return command{args: strings.Fields(words.Replace(line)), env: []string{"GOMAXPROCS=1", "XDG_CONFIG_HOME=" + s.Work, "XDG_DATA_HOME=" + s.Work}}, nil
 	}
 }
 

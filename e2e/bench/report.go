@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -61,6 +62,22 @@ func (r report) markdown() string {
 	}
 	r.writeHeaders(&b)
 	return b.String()
+}
+
+// failure is every scenario that a proxy could not finish, and every one in which Usher left requests unanswered.
+func (r report) failure() error {
+	var all []error
+	for _, result := range r.Results {
+		for name, err := range result.errs {
+			all = append(all, fmt.Errorf("%s: %s: %w", result.name, name, err))
+		}
+		for _, s := range result.samples["usher"] {
+			if s.Failed > 0 {
+				all = append(all, fmt.Errorf("%s: usher: %d of %.0f failed", result.name, s.Failed, s.Done))
+			}
+		}
+	}
+	return errors.Join(all...)
 }
 
 // writeSummary is one line per scenario: the ratios only.
