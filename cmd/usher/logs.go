@@ -1,0 +1,36 @@
+package main
+
+import (
+	"io"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// logger writes to w as the flags say.
+func (f *logFlags) logger(w io.Writer) *zap.Logger {
+	level, err := zapcore.ParseLevel(f.level.value)
+	if err != nil {
+		level = zapcore.InfoLevel
+	}
+	config := zap.NewProductionEncoderConfig()
+	config.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	config.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(config)
+	if f.format.value == "console" {
+		config.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		config.EncodeLevel = zapcore.CapitalLevelEncoder
+		encoder = zapcore.NewConsoleEncoder(config)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+// logAdoption tells which flags of ingress-nginx are not honoured.
+func (f *serveFlags) logAdoption(log *zap.Logger) {
+	if ignored := f.adopted.ignored(); len(ignored) > 0 {
+		log.Info("flags of ingress-nginx without a meaning here are ignored", zap.Strings("flags", ignored))
+	}
+	for _, w := range f.adopted.warnings() {
+		log.Warn(w)
+	}
+}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/usher-ingress/usher/pkg/admin"
+	"github.com/usher-ingress/usher/pkg/certs"
+	"github.com/usher-ingress/usher/pkg/controller"
+	"github.com/usher-ingress/usher/pkg/metrics"
+	"github.com/usher-ingress/usher/pkg/resolve"
+	"github.com/usher-ingress/usher/pkg/route"
+	"github.com/usher-ingress/usher/pkg/server"
+	"go.uber.org/zap"
+)
+
+func newServe() *cobra.Command {
+	f := &serveFlags{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Serve the Ingresses of a cluster, or of a folder of YAML files",
+		Long: `Serve is the controller. It reads Ingress, IngressClass, Service, EndpointSlice, Secret and ConfigMap
+objects, routes HTTP and HTTPS by them, and applies every change at once without a reload.
+
+Objects come from a cluster (in a Pod from the one around it, elsewhere with --kubeconfig), or with
+--manifests from the YAML and JSON files of a folder, read again when they change. With --manifests
+backends may have loopback addresses.
+
+--controller-class k8s.io/ingress-nginx adopts the IngressClasses of ingress-nginx. Its flags are then
+accepted as they are: those without a meaning here are listed once as ignored, those that would open
+or close something are reported. --ingress-class is then nginx unless given.
+
+SIGTERM makes it not ready, waits --shutdown-delay, takes no more connections, and lets requests in
+flight and WebSockets end for up to --shutdown-grace-period. A second signal ends it at once.
+
+Times are seconds, as 30, or have a unit, as 1m30s.`,
+		Example: `  usher serve --manifests examples/quickstart
+  usher serve --kubeconfig ~/.kube/config --update-status=false
+  usher serve --controller-class k8s.io/ingress-nginx --publish-service ingress/usher`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			s, err := newService(f, console{out: cmd.OutOrStdout(), err: cmd.ErrOrStderr()})
+			if err != nil {
+				return err
+			}
+			stop := newStopper(cmd.Context())
+			defer stop.release()
+			return s.run(stop)
+		},
+	}
+	f.register(cmd.Flags())
+	return cmd
+}
+
+// service is everything that runs while serving. The parts are built in order by newService and run side by side by run.
+type service struct {
+	flags   *serveFlags
+	log     *zap.Logger
+	onReady func() // called once, when the first Table serves; may be nil
+
+	live       *route.Live
+	metrics    *metrics.Metrics
+	dataPlane  *dataPlane
+	server     *server.Server
+	controller *controller.Controller
+	admin      *admin.Admin
+	adminAt    net.Listener
+	draining   atomic.Bool
+	parts      server.Group
+}
+
+// newService builds the parts and opens the ports, so that what cannot work fails before anything runs.
+func newService(f *serveFlags, c console) (*service, error) {
+	b := readBuild()
+	s := &service{flags: f, log: f.logs.logger(c.err), live: &route.Live{}, metrics: metrics.New(metrics.Build{Version: b.version, Revision: b.commit})}
+	f.logAdoption(s.log)
+	options, err := f.objects.resolveOptions()
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := newCluster(f, s.metrics, s.log)
+	if err != nil {
+		return nil, err
+	}
+	if s.dataPlane, err = newDataPlane(s, c.out); err != nil {
+		return nil, err
+	}
+	s.controller = controller.New(controller.Options{
+		Source:   cluster.source,
+		Resolver: resolve.New(options),
+		Live:     s.live,
+		Retain:   s.dataPlane.retain,
+		Publish:  publishers(newTeller(s.log).publish, s.countTable, cluster.publish),
+		Observer: &turns{metrics: s.metrics, log: s.log},
+	})
+	if err := s.newServers(b); err != nil {
+		return nil, err
+	}
+	s.addParts(cluster)
+	return s, nil
+}
+
+// newServers opens the traffic ports and the admin port.
+func (s *service) newServers(b build) error {
+	certificates, err := certs.New(s.live, s.metrics)
+	if err != nil {
+		return err
+	}
+	s.server, err = server.New(server.Options{
+		Plain:    s.flags.listen(s.flags.httpPort),
+		Secure:   s.flags.listen(s.flags.httpsPort),
+		Handler:  s.dataPlane.handler,
+		TLS:      certificates.Config(),
+		Limits:   s.flags.limits.options(),
+		Refused:  s.dataPlane.refused,
+		Observer: s.metrics,
+		Log:      s.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.server.Listen(); err != nil {
+		return err
+	}
+	s.metrics.ConnectionsFrom(s.server.Connections)
+	address := net.JoinHostPort(s.flags.adminBind, strconv.Itoa(int(s.flags.adminPort)))
+	if s.adminAt, err = net.Listen("tcp", address); err != nil {
+		_ = s.server.Close()
+		return fmt.Errorf("admin port: %w", err)
+	}
+	s.admin = admin.New(admin.Options{
+		Tables:    s.live,
+		Ready:     s.ready,
+		Metrics:   s.metrics.Handler(),
+		Endpoint:  s.dataPlane.endpoint,
+		Version:   b.version,
+		Profiling: s.flags.profiling,
+	})
+	return nil
+}
+
+// addParts gives the group what runs, each with what interrupts it. They are interrupted in this order.
+func (s *service) addParts(cluster *cluster) {
+	s.parts.Add(s.server.Serve, func(error) { _ = s.server.Close() })
+	ctx, cancel := context.WithCancel(context.Background())
+	s.parts.Add(func() error { return s.controller.Run(ctx) }, func(error) { cancel() })
+	s.parts.Add(func() error { return s.admin.Serve(s.adminAt) }, func(error) { _ = s.admin.Close() })
+	s.parts.Add(func() error { return s.announce(ctx) }, func(error) { cancel() })
+	cluster.addParts(&s.parts)
+}
+
+// run runs the parts until stop, or until one of them fails.
+func (s *service) run(stop *stopper) error {
+	ctx, cancel := context.WithCancel(stop.gently)
+	s.parts.Add(func() error {
+		<-ctx.Done()
+		if stop.gently.Err() == nil {
+			return nil // another part ended first
+		}
+		return s.drain(stop)
+	}, func(error) { cancel() })
+	err := s.parts.Run()
+	s.dataPlane.close()
+	s.log.Info("stopped", zap.Error(err))
+	_ = s.log.Sync()
+	return err
+}
+
+// drain ends serving with manners; it returns when nothing is in flight any more, or when time is up.
+func (s *service) drain(stop *stopper) error {
+	s.draining.Store(true)
+	delay, grace := time.Duration(s.flags.shutdownDelay), time.Duration(s.flags.shutdownGrace)
+	s.log.Info("draining: not ready any more", zap.Duration("delay", delay), zap.Duration("grace", grace))
+	select {
+	case <-time.After(delay):
+	case <-stop.atOnce.Done():
+	}
+	ctx, cancel := context.WithTimeout(stop.atOnce, grace)
+	defer cancel()
+	if err := s.server.Drain(ctx); err != nil {
+		s.log.Warn("drain ended early", zap.Error(err))
+	}
+	return nil
+}
+
+// ready says why no traffic should come, or nil.
+func (s *service) ready() error {
+	switch {
+	case s.draining.Load():
+		return errors.New("draining")
+	case s.live.Load() == nil:
+		return errors.New("the first table is not built yet")
+	}
+	return nil
+}
+
+// announce waits for the first Table and says what is served, and where.
+func (s *service) announce(ctx context.Context) error {
+	select {
+	case <-s.controller.Ready():
+		t := s.live.Load()
+		s.log.Info("serving",
+			zap.String("objects", s.flags.objects.where()), zap.Int("hosts", len(t.Hosts.All())), zap.Int("ingresses", claimed(t)),
+			zap.Int("notClaimed", len(t.Ingresses)-claimed(t)), zap.Stringers("http", s.server.Plain()),
+			zap.Stringers("https", s.server.Secure()), zap.Stringer("admin", s.adminAt.Addr()),
+			zap.String("version", readBuild().version), zap.Int("cpus", runtime.GOMAXPROCS(0)))
+		if s.onReady != nil {
+			s.onReady()
+		}
+	case <-ctx.Done():
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func claimed(t *route.Table) int {
+	n := 0
+	for _, i := range t.Ingresses {
+		if i.Claimed {
+			n++
+		}
+	}
+	return n
+}
