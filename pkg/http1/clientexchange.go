@@ -32,7 +32,7 @@ type clientExchange struct {
 
 	in     inbuf
 	head   responseHead
-	res    http.Response
+	res    *http.Response // within an answer
 	fields fieldSet
 	body   bodyReader
 
@@ -68,7 +68,7 @@ func (x *clientExchange) release() {
 	x.t, x.req, x.call, x.sender = nil, nil, nil, nil
 	x.own, x.stop = nil, nil
 	x.body.wire, x.body.in = nil, nil
-	x.res = http.Response{}
+	x.res = nil
 	x.in.shrink()
 	if cap(x.out) > 2*headBuffer {
 		x.out = headBuffers.Get().(*[headBuffer]byte)[:0]
@@ -235,21 +235,16 @@ func (x *clientExchange) closeBody() {
 	}
 }
 
-// respond makes the Response from the parsed head.
+// respond returns the response whose head was parsed.
 func (x *clientExchange) respond() *http.Response {
 	x.conn.served++
-	r := &x.res
-	switch {
-	case x.head.status == http.StatusSwitchingProtocols:
-		r.Body = x.takeUpgraded()
-	default:
-		body := &responseBody{x: x}
-		r.Body = body
-		if x.body.done() {
-			x.finish(!x.head.close)
-		}
+	res := x.res
+	if x.head.status == http.StatusSwitchingProtocols {
+		res.Body = x.takeUpgraded()
+	} else if x.body.done() {
+		x.finish(!x.head.close)
 	}
-	return r
+	return res
 }
 
 // trailer receives one field of the response's trailer section.

@@ -26,6 +26,10 @@ const maxInterim = 32
 
 // readHead reads heads until a final one (or 101) is there.
 func (x *clientExchange) readHead() error {
+	a := &answer{}
+	a.body.x, a.body.res = x, &a.res
+	a.res.Body = &a.body
+	x.res = &a.res
 	for range maxInterim {
 		if err := x.readOneHead(); err != nil {
 			return x.headError(err)

@@ -9,9 +9,17 @@ import (
 	"sync/atomic"
 )
 
-// responseBody is Response.Body. There is a new one for every response, so
-// that closing it twice is harmless.
+// answer is a Response and its Body in one allocation. There is a new one for
+// every response, so that closing it twice, or looking at it afterwards, does
+// not meet another request's.
+type answer struct {
+	res  http.Response
+	body responseBody
+}
+
+// responseBody is Response.Body.
 type responseBody struct {
+	res     *http.Response
 	mu      sync.Mutex
 	x       *clientExchange // nil when closed; written under mu by Close only
 	closing atomic.Bool
@@ -79,6 +87,7 @@ func (b *responseBody) Close() error {
 	}
 	defer b.mu.Unlock()
 	b.x = nil
+	b.res.Header, b.res.Request = nil, nil // used again
 	x.finish(false)
 	x.release()
 	return nil
