@@ -26,13 +26,13 @@ func rawUpstream(t testing.TB, response string) string {
 			if err != nil {
 				return
 			}
-			go answer(c, []byte(response))
+			go answerAll(c, []byte(response))
 		}
 	}()
 	return l.Addr().String()
 }
 
-func answer(c net.Conn, response []byte) {
+func answerAll(c net.Conn, response []byte) {
 	defer func() { _ = c.Close() }()
 	buf := make([]byte, 4096)
 	for {
