@@ -110,7 +110,7 @@ func forName(set *route.Certificates, name string, c client) *route.Certificate 
 	if best == nil || fit {
 		return best
 	}
-	if other, fit := c.best(set.Find(wildcardOf(name))); fit {
+	if other, fit := c.best(set.For(wildcardOf(name))); fit {
 		return other
 	}
 	return best

@@ -55,7 +55,7 @@ func (c *connections) closeAll() int {
 //	handshake  in the TLS handshake
 //	active     with a request in flight
 //	idle       kept alive between two requests, or before the first
-//	upgraded   taken over by the handler: WebSockets and the like
+//	upgraded   taken over by the handler: WebSockets and the like; during a drain also those that came late
 func (s *Server) Connections(tell func(listener, state string, count int64)) {
 	plain, secure := s.plain.Stats(), s.secure.Stats()
 	tell(nameHTTP, "active", plain.Active)

@@ -73,7 +73,9 @@ func cut(ended <-chan struct{}) {
 	}
 }
 
-func (s *Server) closeHTTP1() error { return errors.Join(s.plain.Close(), s.secure.Close()) }
+func (s *Server) closeHTTP1() error {
+	return errors.Join(s.plain.Close(), s.secure.Close(), s.late.Close())
+}
 
 // stopAccepting closes the listeners when they have taken what the kernel already accepted for them.
 func (s *Server) stopAccepting() {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -24,13 +25,25 @@ func newHTTP1(s *Server) *http1.Server {
 		KeepUnderscores: s.options.KeepUnderscores,
 		RawTargets:      true, // nginx accepts unescaped UTF-8, and browsers of long ago send it
 		PanicHandler:    s.panicked,
-		ErrorHandler: func(h http.Header, e *http1.ProtocolError) []byte {
-			return s.refused(h, Refusal{Status: e.Status, Reason: e.Reason, Detail: e.Detail, Proto: "HTTP/1.1"})
+		ErrorHandler: func(h http.Header, r *http.Request, e *http1.ProtocolError) []byte {
+			return s.refused(h, r, Refusal{e.Status, e.Reason, e.Detail})
 		},
 	}
 }
 
+// lateFirstByte is how long a connection that was accepted, or ended its TLS handshake, during a drain may take to say what it wants.
+const lateFirstByte = time.Second
+
+// newLate makes a server that gives each connection one request and then closes it. A client that was let in deserves an answer, and
+// one that has sent its first request on a new connection cannot know that trying again is safe.
+func newLate(s *Server) *http1.Server {
+	late := newHTTP1(s)
+	late.MaxRequests = 1
+	late.Timeouts.FirstByte = lateFirstByte
+	return late
+}
+
 func (s *Server) panicked(r *http.Request, value any, stack []byte) {
 	s.log.Error("panic in the handler of a request", zap.Any("panic", value), zap.String("method", r.Method),
-		zap.String("host", r.Host), zap.ByteString("stack", stack))
+		zap.String("host", r.Host), zap.String("path", r.URL.Path), zap.ByteString("stack", stack))
 }

@@ -99,7 +99,7 @@ func (e *http2Engine) drain(stop <-chan struct{}) {
 	}
 }
 
-// engineLog sorts what x/net/http2 prints: a panic is ours, everything else is some client's doing.
+// engineLog sorts what x/net/http2 prints: a panic would be its own, everything else is some client's doing.
 type engineLog struct{ log *zap.Logger }
 
 // Write logs one line.

@@ -8,14 +8,24 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/usher-ingress/usher/pkg/http1"
 )
 
 // listener is one bound address.
 type listener struct {
-	*net.TCPListener
+	socket
 	name   string
 	tls    *tls.Config // nil for plain HTTP
 	server *Server
+}
+
+// socket is what is used of a *net.TCPListener.
+type socket interface {
+	AcceptTCP() (*net.TCPConn, error)
+	SetDeadline(time.Time) error
+	Addr() net.Addr
+	Close() error
 }
 
 const (
@@ -69,7 +79,7 @@ func (l *listener) serve(conn *net.TCPConn) {
 	defer s.conns.remove(conn, l.name)
 	defer conn.Close()
 	if l.tls == nil {
-		s.plain.ServeConn(conn)
+		s.engine(s.plain).ServeConn(conn)
 		return
 	}
 	secure, ok := s.handshake(conn, l.tls)
@@ -78,6 +88,16 @@ func (l *listener) serve(conn *net.TCPConn) {
 	case secure.ConnectionState().NegotiatedProtocol == "h2":
 		s.http2.serve(secure)
 	default:
-		s.secure.ServeConn(secure)
+		s.engine(s.secure).ServeConn(secure)
+	}
+}
+
+// engine is usual, or once a drain has begun the one that serves a last request on connections that come late.
+func (s *Server) engine(usual *http1.Server) *http1.Server {
+	select {
+	case <-s.stopping:
+		return s.late
+	default:
+		return usual
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -13,15 +14,13 @@ type Refusal struct {
 	Status int
 	Reason string // a stable word, such as "bare-lf"; see package http1
 	Detail string // one sentence with the offending input, quoted
-	Proto  string // "HTTP/1.1" or "HTTP/2.0"
-	Remote string // the peer's address; empty where it is not known
 }
 
-func (s *Server) refused(h http.Header, r Refusal) []byte {
+func (s *Server) refused(h http.Header, r *http.Request, why Refusal) []byte {
 	if s.options.Refused == nil {
 		return nil
 	}
-	return s.options.Refused(h, r)
+	return s.options.Refused(h, r, why)
 }
 
 // strict stands before the handler on an HTTP/2 connection. It refuses what x/net/http2 lets pass and an HTTP/1.1 application behind us
@@ -45,12 +44,27 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		dropUnderscores(r.Header)
 	}
 	delete(r.Header, "Proxy") // CGI programs take it for the variable HTTP_PROXY
+	defer s.rescue(r)
 	s.server.options.Handler.ServeHTTP(w, r)
 }
 
+// rescue logs a panic of the handler, and resets the stream as x/net/http2 does with one.
+func (s *strict) rescue(r *http.Request) {
+	value := recover()
+	if value == nil {
+		return
+	}
+	if value != http.ErrAbortHandler { //nolint:errorlint // it is this very value that is panicked with
+		s.server.panicked(r, value, debug.Stack())
+	}
+	panic(http.ErrAbortHandler)
+}
+
 func (s *strict) refuse(w http.ResponseWriter, r *http.Request, refusal Refusal) {
-	refusal.Proto, refusal.Remote = r.Proto, r.RemoteAddr
-	body := s.server.refused(w.Header(), refusal)
+	body := s.server.refused(w.Header(), r, refusal)
+	if refusal.Status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(refusal.Status)
 	_, _ = w.Write(body)

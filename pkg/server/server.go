@@ -34,8 +34,9 @@ type Options struct {
 	TLS     *tls.Config // its NextProtos decide whether HTTP/2 is offered
 	Limits  Limits
 	// Refused makes the body of the answer to a request that Handler never sees, may set fields of that answer, and is where such
-	// requests are logged and counted. nil answers with the status alone.
-	Refused func(http.Header, Refusal) []byte
+	// requests are logged and counted. Of the request RemoteAddr, TLS and context are there, the rest as far as it was understood.
+	// nil answers with the status alone.
+	Refused func(answer http.Header, r *http.Request, why Refusal) []byte
 	// KeepUnderscores hands on request fields with an underscore in the name, which are dropped otherwise, as nginx does.
 	KeepUnderscores bool
 	// Observer is told about connections and handshakes; nil is nobody.
@@ -69,6 +70,7 @@ type Server struct {
 	listeners []*listener
 	plain     *http1.Server // HTTP/1.1 on plain connections
 	secure    *http1.Server // and over TLS
+	late      *http1.Server // and on either, once a drain has begun
 	http2     *http2Engine
 	conns     *connections
 
@@ -93,7 +95,7 @@ func New(o Options) (*Server, error) {
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
-	s.plain, s.secure = newHTTP1(s), newHTTP1(s)
+	s.plain, s.secure, s.late = newHTTP1(s), newHTTP1(s), newLate(s)
 	var err error
 	s.http2, err = newHTTP2(s)
 	return s, err
@@ -123,7 +125,7 @@ func (s *Server) bind(name, address string, config *tls.Config) error {
 		s.listeners = nil
 		return fmt.Errorf("cannot listen for %s on %q: %w", name, address, err)
 	}
-	s.listeners = append(s.listeners, &listener{TCPListener: l.(*net.TCPListener), name: name, tls: config, server: s})
+	s.listeners = append(s.listeners, &listener{socket: l.(*net.TCPListener), name: name, tls: config, server: s})
 	return nil
 }
 
