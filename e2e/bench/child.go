@@ -107,16 +107,20 @@ func (c *child) complaint() string {
 func (c *child) await(ctx context.Context, limit time.Duration, probe func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var last error
 	for {
 		err := probe(ctx)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			last = err // not that time was up
+		}
 		select {
 		case <-c.done:
-			return fmt.Errorf("%s ended: %w: %s", c.name, errors.Join(c.err, err), c.complaint())
+			return fmt.Errorf("%s ended: %w: %s", c.name, errors.Join(c.err, last), c.complaint())
 		case <-ctx.Done():
-			return fmt.Errorf("%s not ready in %s: %w: %s", c.name, limit, err, c.complaint())
+			return fmt.Errorf("%s not ready in %s: %w: %s", c.name, limit, last, c.complaint())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -53,7 +53,7 @@ func (b *bench) start(ctx context.Context, c contender, how scenario) (*target, 
 		return nil, err
 	}
 	t := &target{contender: c, process: process, HTTP: loopback(ports[0]), HTTPS: loopback(ports[1]), Admin: loopback(ports[2])}
-	if err := process.await(ctx, time.Minute, t.answers); err != nil {
+	if err := process.await(ctx, 15*time.Second, t.answers); err != nil {
 		process.stop()
 		return nil, err
 	}

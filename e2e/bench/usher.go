@@ -41,9 +41,9 @@ func setupUsher(c contender, s setting) (command, error) {
 	if err := writeOtherHosts(filepath.Join(dir, "others.yaml"), s.Hosts); err != nil {
 		return command{}, err
 	}
-	args := []string{c.Path, "serve", "--manifests", dir, "--bind-address", "127.0.0.1",
+	args := []string{c.Path, "serve", "--manifests", dir, "--bind-address", "127.0.0.1", "--admin-address", "127.0.0.1",
 		"--http-port", strconv.Itoa(s.HTTPPort), "--https-port", strconv.Itoa(s.HTTPSPort), "--admin-port", strconv.Itoa(s.Port),
-		"--access-log=" + strconv.FormatBool(s.AccessLog), "--profiling"}
+		"--access-log=" + strconv.FormatBool(s.AccessLog), "--keep-alive-requests", "100000000", "--profiling"}
 	return command{args: args, env: []string{"GOMAXPROCS=1"}}, nil
 }
 
