@@ -15,7 +15,11 @@ func TestLint(t *testing.T) {
 	s.route("broken", "lint.example", "/broken", "missing")
 	lint := func(flags ...string) (int, string) {
 		t.Helper()
-		return s.run(append([]string{"lint", "--kubeconfig", s.kubeconfig, "--ingress-class", s.class, "--controller-class", "usher.dev/" + s.class}, flags...)...)
+		status, said, problems := s.run(append(append([]string{"lint"}, s.flags()...), flags...)...)
+		if status > 1 {
+			t.Error(problems)
+		}
+		return status, said
 	}
 	if status, said := lint(); status != 1 || !strings.Contains(said, s.namespace+"/broken") || !strings.Contains(said, "missing") {
 		t.Errorf("status %d, want 1 and the broken Ingress named:\n%s", status, said)
@@ -36,21 +40,32 @@ func TestExplain(t *testing.T) {
 	s.route("broken", "explain.example", "/broken", "missing")
 	u := s.usher()
 	u.expect("http://explain.example/", "web")
-	cluster := []string{"--kubeconfig", s.kubeconfig, "--ingress-class", s.class, "--controller-class", "usher.dev/" + s.class}
-	for source, flags := range map[string][]string{"cluster": cluster, "running": {"--admin", u.admin}} {
+	for source, flags := range map[string][]string{"cluster": s.flags(), "running": {"--admin", u.admin}} {
 		t.Run(source, func(t *testing.T) {
-			for url, wants := range map[string][]string{
-				"http://explain.example/some/page": {s.namespace + "/web", "10.244.", "8080"},
-				"http://explain.example/broken":    {"503", "no-service", "missing"},
-				"http://explained.example/":        {"404", "no-host"},
+			for _, c := range []struct {
+				url    string
+				status int
+				says   []string
+			}{
+				{"http://explain.example/some/page", 0, []string{s.namespace + "/web", "10.244.", "8080"}},
+				{"http://explain.example/broken", 1, []string{"503", "no-service", "missing"}},
+				{"http://explained.example/", 1, []string{"404", "no-host"}},
 			} {
-				_, said := s.run(append(append([]string{"explain"}, flags...), url)...)
-				for _, want := range wants {
+				status, said, problems := s.run(append(append([]string{"explain"}, flags...), c.url)...)
+				if status != c.status {
+					t.Errorf("%s: status %d, want %d: %s", c.url, status, c.status, problems)
+				}
+				for _, want := range c.says {
 					if !strings.Contains(said, want) {
-						t.Errorf("%s: want %q in\n%s", url, want, said)
+						t.Errorf("%s: want %q in\n%s", c.url, want, said)
 					}
 				}
 			}
 		})
 	}
+}
+
+// flags let a command read the cluster as the scene's Usher does.
+func (s *scene) flags() []string {
+	return []string{"--kubeconfig", s.kubeconfig, "--ingress-class", s.class, "--controller-class", "usher.dev/" + s.class}
 }

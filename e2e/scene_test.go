@@ -281,15 +281,14 @@ func cutSlash(resource string) (string, string) {
 	return before, after
 }
 
-// run runs an usher command and returns its exit status
-// and what it has printed on stdout, with stderr after it.
-func (s *scene) run(arguments ...string) (status int, output string) {
+// run runs an usher command and returns its exit status and what it has printed.
+func (s *scene) run(arguments ...string) (status int, stdout, stderr string) {
 	s.t.Helper()
 	cmd := usherCommand(arguments...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
 	if err := cmd.Run(); cmd.ProcessState == nil {
 		s.t.Fatal(err)
 	}
-	return cmd.ProcessState.ExitCode(), stdout.String() + stderr.String()
+	return cmd.ProcessState.ExitCode(), out.String(), problems.String()
 }

@@ -61,11 +61,11 @@ func (s *scene) launch(flags ...string) *usher {
 	n := replicas.Add(1)
 	u := &usher{t: s.t, address: fmt.Sprintf("192.0.2.%d", 10+n), admin: fmt.Sprintf("http://127.0.0.1:%d", 20000+n)}
 	u.client = u.newClient(nil)
-	cmd := usherCommand(append([]string{
-		"serve", "--kubeconfig", s.kubeconfig, "--ingress-class", s.class, "--controller-class", "usher.dev/" + s.class,
-		"--bind-address", u.address, "--http-port", "80", "--https-port", "443", "--admin-port", strconv.Itoa(int(20000 + n)),
-		"--shutdown-delay", "0",
-	}, flags...)...)
+	flags = append([]string{
+		"--bind-address", u.address, "--http-port", "80", "--https-port", "443",
+		"--admin-port", strconv.Itoa(int(20000 + n)), "--shutdown-delay", "0",
+	}, flags...)
+	cmd := usherCommand(append(append([]string{"serve"}, s.flags()...), flags...)...)
 	cmd.Env = append(cmd.Env, "POD_NAMESPACE="+s.system, fmt.Sprintf("POD_NAME=usher-%d", n))
 	var err error
 	if u.process, err = cluster.StartProcess(theCluster.Dir(), fmt.Sprintf("usher-%d", n), cmd); err != nil {
