@@ -217,3 +217,5 @@ func (c *client) request() *http.Request {
 	}
 	return r
 }
+
+func newReader(c net.Conn) *bufio.Reader { return bufio.NewReader(c) }
