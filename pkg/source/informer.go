@@ -1,0 +1,149 @@
+package source
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/object"
+	"go.uber.org/zap"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+)
+
+// ClusterOptions say what to read from an API server. Client is required.
+type ClusterOptions struct {
+	Client kubernetes.Interface
+	// Namespace limits Ingresses and what they refer to, to one namespace; "" is all. Then a Role in it is all that is needed, and
+	// reading IngressClasses.
+	Namespace string
+	// NamespaceSelector, if not nil, leaves out the Ingresses of namespaces whose labels do not match, as they are at any time.
+	NamespaceSelector labels.Selector
+
+	// ConfigMaps, Secrets and Services are read whoever refers to them, also outside Namespace: the controller's ConfigMap, its
+	// default certificate, its default backend. ConfigMaps are only ever read by name.
+	ConfigMaps, Secrets, Services []object.Key
+
+	// SecretsByName reads each Secret that an Ingress refers to by a watch of its own, so that no right to read all Secrets is
+	// needed. Otherwise one watch reads all Secrets but those of a type that Kubernetes, Helm and image pulls use for themselves.
+	SecretsByName bool
+	// References names the Secrets and ConfigMaps that an Ingress, IngressClass or ConfigMap refers to, besides TLS sections and
+	// class parameters. May be nil.
+	References References
+
+	Observer Observer    // may be nil
+	Log      *zap.Logger // may be nil
+}
+
+// Observer hears of the connection to the API server. It must not block.
+type Observer interface {
+	// APIServerConnected tells whether every list and watch is alive, whenever that changes.
+	APIServerConnected(bool)
+	// APIServerError counts a failed list or watch of a kind of object.
+	APIServerError(kind string)
+}
+
+// Cluster reads from an API server: one list and watch for each kind, straight into the store, and one for each object that is read
+// by name. While the API server is away, what was read stays in use.
+type Cluster struct {
+	options ClusterOptions
+	store   *store
+	health  *health
+	contact atomic.Int64 // unix nanoseconds
+
+	mu         sync.Mutex      // held while a change is applied
+	ctx        context.Context // of Run
+	ended      bool            // no further feed may start
+	feeds      sync.WaitGroup
+	named      map[object.Change]*feed
+	references referrals
+	spaces     namespaces
+	status     map[object.Key]networkingv1.IngressLoadBalancerStatus
+}
+
+// NewCluster reads nothing before Run.
+func NewCluster(o ClusterOptions) *Cluster {
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	return &Cluster{
+		options:    o,
+		store:      newStore(),
+		health:     newHealth(o),
+		named:      map[object.Change]*feed{},
+		references: newReferrals(),
+		spaces:     newNamespaces(o.NamespaceSelector),
+		status:     map[object.Key]networkingv1.IngressLoadBalancerStatus{},
+	}
+}
+
+// Changed has a value when Snapshot would return something new.
+func (c *Cluster) Changed() <-chan struct{} { return c.store.changed }
+
+// Snapshot is what the API server holds, as far as it was read; false until every kind was read once.
+func (c *Cluster) Snapshot() (*object.Snapshot, bool) { return c.store.snapshot() }
+
+// Connected tells whether the last list or watch of every kind succeeded.
+func (c *Cluster) Connected() bool { return c.health.connected() }
+
+// LastContact is when the API server last said anything: an object, or a bookmark, which comes about once a minute. Zero before.
+func (c *Cluster) LastContact() time.Time {
+	if at := c.contact.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// IngressStatus is the status.loadBalancer of an Ingress as last read. A change of it alone makes no new Snapshot.
+func (c *Cluster) IngressStatus(k object.Key) (networkingv1.IngressLoadBalancerStatus, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, ok := c.status[k]
+	return s, ok
+}
+
+// Run reads and follows everything until ctx ends, and returns when all has stopped. It never gives up: an API server that cannot be
+// reached, or that refuses, is asked again.
+func (c *Cluster) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(klog.NewContext(ctx, klog.Logger{})) // what client-go would log, health does
+	defer cancel()
+	c.await(ctx, c.start(ctx))
+	<-ctx.Done()
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.feeds.Wait()
+	return nil
+}
+
+// start begins to read every kind, and what is always read by name.
+func (c *Cluster) start(ctx context.Context) []*feed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ctx = ctx
+	kinds := c.kinds()
+	c.refer(object.Change{}, c.always())
+	return kinds
+}
+
+// await waits for the first full sync: of every kind, and then of what was found to be referred to.
+func (c *Cluster) await(ctx context.Context, kinds []*feed) {
+	for _, f := range kinds {
+		f.wait(ctx)
+	}
+	c.mu.Lock()
+	named := make([]*feed, 0, len(c.named))
+	for _, f := range c.named {
+		named = append(named, f)
+	}
+	c.mu.Unlock()
+	for _, f := range named {
+		f.wait(ctx)
+	}
+	if ctx.Err() == nil {
+		c.store.completed()
+	}
+}
