@@ -6,7 +6,7 @@
 //
 // A request is counted without allocating and without looking labels up: see requests.go for how.
 //
-// Names begin with "usher_". Catalogue lists them all with their help, and docs/metrics.md is made from it. The labels that name an
+// Names begin with "usher_". Catalogue lists them all with their help, and docs/metrics.md is made from it. The label that names an
 // Ingress's namespace is "ingress_namespace", since Prometheus sets "namespace" itself, to that of the scraped pod.
 package metrics
 
@@ -28,6 +28,7 @@ type Metrics struct {
 	catalogue []Description
 
 	requests    *requests
+	picks       *picks
 	table       table
 	certs       certificates
 	connections connections
@@ -39,6 +40,7 @@ func New(b Build) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.requests = newRequests(m)
+	m.picks = newPicks(m)
 	m.table = newTable(m)
 	m.certs = newCertificates(m)
 	m.connections = newConnections(m)

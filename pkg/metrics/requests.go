@@ -76,9 +76,7 @@ func (r *requests) newService(service) *serviceSeries { return &serviceSeries{ki
 func (r *requests) collect(out chan<- prometheus.Metric) {
 	r.routes.each(func(of Route, s *routeSeries) {
 		for a, count := range *s.counters.Load() {
-			labels := []string{of.Namespace, of.Ingress, of.Service, of.Host, a.method, a.code, a.reason}
-			clean(labels)
-			out <- prometheus.MustNewConstMetric(r.total, prometheus.CounterValue, float64(count.Load()), labels...)
+			out <- counted(r.total, count, of.Namespace, of.Ingress, of.Service, of.Host, a.method, a.code, a.reason)
 		}
 	})
 	r.services.each(func(of service, s *serviceSeries) { s.collect(of, out) })
@@ -88,15 +86,17 @@ func (r *requests) collect(out chan<- prometheus.Metric) {
 // left for. What no Ingress claimed is kept. A request of the old table that is still running may bring a series back; it goes with
 // the next Retain.
 func (m *Metrics) Retain(wanted func(Route) bool) {
-	used := map[service]bool{}
+	services, backends := map[service]bool{}, map[backend]bool{}
 	m.requests.routes.keep(func(r Route) bool {
 		if r.Ingress != "" && !wanted(r) {
 			return false
 		}
-		used[r.series()] = true
+		services[r.series()] = true
+		backends[backend{r.Namespace, r.Service}] = true
 		return true
 	})
-	m.requests.services.keep(func(s service) bool { return used[s] })
+	m.requests.services.keep(func(s service) bool { return services[s] })
+	m.picks.retain(backends)
 }
 
 // answer is how a request ended, in bounded words.

@@ -1,0 +1,65 @@
+package metrics
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// picks counts tries: how often a Service's endpoints were asked, and why another one was.
+type picks struct {
+	picked  *shelf[backend, atomic.Uint64]
+	retried *shelf[retry, atomic.Uint64]
+
+	picksDesc   *prometheus.Desc
+	retriesDesc *prometheus.Desc
+}
+
+// backend is a Service, in the namespace of its Ingress.
+type backend struct{ namespace, service string }
+
+type retry struct {
+	backend
+	reason string
+}
+
+func newPicks(m *Metrics) *picks {
+	p := &picks{
+		picked:  newShelf(func(backend) *atomic.Uint64 { return new(atomic.Uint64) }),
+		retried: newShelf(func(retry) *atomic.Uint64 { return new(atomic.Uint64) }),
+	}
+	p.picksDesc = m.describe("counter", "endpoint_picks_total", "Times an endpoint was chosen to try a request on.", "ingress_namespace", "service")
+	p.retriesDesc = m.describe("counter", "retries_total", "Times another endpoint was tried, by what was wrong with the one before.",
+		"ingress_namespace", "service", "reason")
+	m.collected([]*prometheus.Desc{p.picksDesc, p.retriesDesc}, p.collect)
+	return p
+}
+
+// Picked counts a try of an endpoint of a Service.
+func (m *Metrics) Picked(namespace, service string) {
+	m.picks.picked.get(backend{namespace, service}).Add(1)
+}
+
+// Retried counts a further try after a failure.
+func (m *Metrics) Retried(namespace, service, reason string) {
+	m.picks.retried.get(retry{backend{namespace, service}, reason}).Add(1)
+}
+
+func (p *picks) collect(out chan<- prometheus.Metric) {
+	p.picked.each(func(b backend, count *atomic.Uint64) {
+		out <- counted(p.picksDesc, count, b.namespace, b.service)
+	})
+	p.retried.each(func(r retry, count *atomic.Uint64) {
+		out <- counted(p.retriesDesc, count, r.namespace, r.service, r.reason)
+	})
+}
+
+func (p *picks) retain(wanted map[backend]bool) {
+	p.picked.keep(func(b backend) bool { return wanted[b] })
+	p.retried.keep(func(r retry) bool { return wanted[r.backend] })
+}
+
+func counted(desc *prometheus.Desc, count *atomic.Uint64, labels ...string) prometheus.Metric {
+	clean(labels)
+	return prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(count.Load()), labels...)
+}
