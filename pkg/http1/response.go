@@ -62,7 +62,7 @@ func (w *response) start(x *exchange) {
 	w.headLen, w.sent, w.status, w.framing = 0, false, 0, noBody
 	w.declared, w.written, w.err = -1, 0, nil
 	w.bodyless, w.aborted, w.withheld = false, false, false
-	w.closing = x.req.Close || x.conn.lastRequest()
+	w.closing = x.req.Close
 	w.expecting = x.head.expects
 	w.trailers = nil
 }

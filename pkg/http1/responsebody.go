@@ -105,7 +105,7 @@ func (w *response) decideFraming(complete bool) {
 	default:
 		w.framing = byChunks
 	}
-	if !w.closing && !w.x.mayDrain() {
+	if !w.closing && (w.x.conn.lastRequest() || !w.x.mayDrain()) {
 		w.closing = true
 	}
 }

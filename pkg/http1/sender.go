@@ -10,10 +10,12 @@ import (
 
 // sender sends a request body on a goroutine of its own, so that the caller
 // can wait for the response meanwhile. It outlives the exchange when the
-// upstream answers early: it owns what it uses.
+// upstream answers early, and even the request, which the server uses again: it
+// has its own references to what it needs.
 type sender struct {
 	wire     *wire
-	req      *http.Request
+	body     io.ReadCloser
+	trailer  http.Header // filled when the body has ended
 	timeouts Timeouts
 	length   int64 // -1: chunked
 	left     int64
@@ -28,7 +30,7 @@ type sender struct {
 // startSender sends head, if any, and the body.
 func (x *clientExchange) startSender(head []byte) {
 	s := &sender{
-		wire: &x.conn.wire, req: x.req, timeouts: x.timeouts,
+		wire: &x.conn.wire, body: x.req.Body, trailer: x.req.Trailer, timeouts: x.timeouts,
 		length: x.length, left: x.length, done: make(chan struct{}),
 	}
 	x.sender = s
@@ -48,7 +50,7 @@ func (s *sender) failure() (op string, err error) {
 
 func (s *sender) run(head []byte) {
 	op, err := s.send(head)
-	if closeErr := s.req.Body.Close(); err == nil && closeErr != nil {
+	if closeErr := s.body.Close(); err == nil && closeErr != nil {
 		op, err = "request body", closeErr
 	}
 	s.op, s.err, s.ended = op, err, now()
@@ -121,7 +123,7 @@ func (s *sender) readPiece(buf *[copyBuffer]byte, held *int, flush func() error)
 		}
 		return nil
 	}
-	body, ours := s.req.Body.(*requestBody)
+	body, ours := s.body.(*requestBody)
 	if !ours && *held > 0 {
 		if err := before(); err != nil {
 			return 0, 0, err
@@ -137,7 +139,7 @@ func (s *sender) readPiece(buf *[copyBuffer]byte, held *int, flush func() error)
 		n, err = body.read(p, before)
 		body.mu.Unlock()
 	} else {
-		n, err = s.req.Body.Read(p)
+		n, err = s.body.Read(p)
 	}
 	return n, start, s.checkLength(n, &err)
 }
@@ -176,7 +178,7 @@ func (s *sender) writePiece(buf *[copyBuffer]byte, start int, held *int, n int, 
 	out := buf[from:end]
 	if s.length < 0 && last {
 		out = append(out, "0\r\n"...)
-		out = appendRequestTrailer(out, s.req.Trailer)
+		out = appendRequestTrailer(out, s.trailer)
 		out = append(out, "\r\n"...)
 	}
 	if err := s.write(out); err != nil {
@@ -203,7 +205,7 @@ func (s *sender) write(p []byte) error {
 
 // mayRelay reports whether the rest of the body can go through the kernel.
 func (s *sender) mayRelay() bool {
-	body, ours := s.req.Body.(*requestBody)
+	body, ours := s.body.(*requestBody)
 	if !ours || s.length < 0 || s.left < minRelay || s.wire.raw == nil {
 		return false
 	}
@@ -216,7 +218,7 @@ func (s *sender) mayRelay() bool {
 // relay lets the kernel carry the rest of the body, some at a time so that the
 // server can take the body away.
 func (s *sender) relay() (op string, err error) {
-	body := s.req.Body.(*requestBody)
+	body := s.body.(*requestBody)
 	for s.left > 0 {
 		n, rerr, werr := body.relay(s.wire, min(s.left, relayPiece), s.timeouts.WriteIdle)
 		s.left -= n

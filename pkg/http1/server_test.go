@@ -413,4 +413,3 @@ func TestConnContext(t *testing.T) {
 		t.Error(got)
 	}
 }
-
