@@ -177,7 +177,7 @@ func (c *Cluster) Logs() string {
 	var tails []string
 	for _, p := range []*Process{c.etcd, c.apiServer, c.controllers} {
 		if p != nil {
-			tails = append(tails, p.Tail(15))
+			tails = append(tails, p.Tail(5))
 		}
 	}
 	return strings.Join(tails, "\n")
