@@ -34,8 +34,8 @@ type Options struct {
 	Ready func() error
 	// Metrics answers /metrics.
 	Metrics http.Handler
-	// Endpoint tells what the data plane remembers of an endpoint.
-	Endpoint func(*route.Backend, *route.Endpoint) EndpointState
+	// Endpoints lists what the data plane remembers of endpoints that got requests.
+	Endpoints func() []EndpointState
 	// Explain answers /debug/explain; nil explains from the table alone.
 	Explain func(*route.Table, explain.Request) (*explain.Explanation, error)
 	// Version is shown on the dashboard.
@@ -44,12 +44,16 @@ type Options struct {
 	Profiling bool
 }
 
-// EndpointState is what the data plane remembers of an endpoint. The zero value says nothing happened there yet.
+// EndpointState is what the data plane remembers of an address, once for each protocol that is spoken there. An address without one
+// has had no requests.
 type EndpointState struct {
-	State    string `json:"state,omitempty"` // why it gets no requests just now, such as "ejected"; empty otherwise
-	InFlight int64  `json:"inFlight"`
-	Requests uint64 `json:"requests"`
-	Failures uint64 `json:"failures"`
+	Address     string `json:"-"`
+	Protocol    string `json:"protocol"`
+	State       string `json:"state"` // "ok", or what keeps requests away from it
+	InFlight    int64  `json:"inFlight"`
+	Requests    uint64 `json:"requests"` // ever
+	Failures    uint64 `json:"failures"` // ever
+	Connections int64  `json:"connections"`
 }
 
 // Admin serves the pages.
@@ -65,8 +69,8 @@ func New(o Options) *Admin {
 	if a.options.Explain == nil {
 		a.options.Explain = explain.Explain
 	}
-	if a.options.Endpoint == nil {
-		a.options.Endpoint = func(*route.Backend, *route.Endpoint) EndpointState { return EndpointState{} }
+	if a.options.Endpoints == nil {
+		a.options.Endpoints = func() []EndpointState { return nil }
 	}
 	a.server = &http.Server{
 		Handler:           a.Handler(),

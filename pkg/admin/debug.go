@@ -107,16 +107,26 @@ func (a *Admin) backends(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	columns(w, func(w io.Writer) {
-		fmt.Fprintln(w, "BACKEND\tENDPOINT\tPOD\tSTATE\tIN FLIGHT\tREQUESTS\tFAILURES")
+		fmt.Fprintln(w, "BACKEND\tENDPOINT\tPOD\tCONDITION\tPROTOCOL\tSTATE\tIN FLIGHT\tREQUESTS\tFAILURES\tCONNECTIONS")
 		for _, b := range list {
-			if len(b.Endpoints) == 0 {
-				fmt.Fprintf(w, "%s\t-\t-\t503 %s: %s\t\t\t\n", b.Name, b.Reason, b.Detail)
-			}
-			for _, e := range b.Endpoints {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\n", b.Name, e.Address, cmp.Or(e.Pod, "-"), e.describe(), e.InFlight, e.Requests, e.Failures)
-			}
+			b.print(w)
 		}
 	})
+}
+
+func (b *backendForm) print(w io.Writer) {
+	if len(b.Endpoints) == 0 {
+		fmt.Fprintf(w, "%s\tnone: 503 %s: %s\n", b.Name, b.Reason, b.Detail)
+	}
+	for _, e := range b.Endpoints {
+		start := fmt.Sprintf("%s\t%s\t%s\t%s", b.Name, e.Address, cmp.Or(e.Pod, "-"), e.Condition)
+		for _, s := range e.Seen {
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\n", start, s.Protocol, s.State, s.InFlight, s.Requests, s.Failures, s.Connections)
+		}
+		if len(e.Seen) == 0 {
+			fmt.Fprintf(w, "%s\t-\tno requests yet\n", start)
+		}
+	}
 }
 
 func (a *Admin) certificates(w http.ResponseWriter, r *http.Request) {

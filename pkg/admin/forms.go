@@ -85,18 +85,15 @@ type endpointForm struct {
 	Node      string `json:"node,omitempty"`
 	Zone      string `json:"zone,omitempty"`
 	Condition string `json:"condition"` // "ready", "serving", "draining" or "unready", as the cluster says
-	EndpointState
-}
-
-// describe is the endpoint's state in one or two words.
-func (e endpointForm) describe() string {
-	if e.State != "" {
-		return e.Condition + ", " + e.State
-	}
-	return e.Condition
+	// Seen is what the data plane knows of it, for each protocol; empty before the first request.
+	Seen []EndpointState `json:"seen,omitempty"`
 }
 
 func (a *Admin) backendsJSON(t *route.Table) []backendForm {
+	seen := map[string][]EndpointState{}
+	for _, s := range a.options.Endpoints() {
+		seen[s.Address] = append(seen[s.Address], s)
+	}
 	forms := make([]backendForm, 0, len(t.Backends))
 	for _, b := range t.Backends {
 		form := backendForm{Name: b.Name, Reason: b.Reason, Detail: b.Detail, Endpoints: []endpointForm{}}
@@ -104,7 +101,7 @@ func (a *Admin) backendsJSON(t *route.Table) []backendForm {
 			for i := range endpoints {
 				e := &endpoints[i]
 				form.Endpoints = append(form.Endpoints, endpointForm{Address: e.Address(), Pod: e.Pod, Node: e.Node, Zone: e.Zone,
-					Condition: condition(e), EndpointState: a.options.Endpoint(b, e)})
+					Condition: condition(e), Seen: seen[e.Address()]})
 			}
 		}
 		add(b.Endpoints, readiness)
