@@ -20,7 +20,7 @@ func (b *bench) profileAll(ctx context.Context, r *result, targets []*target) er
 		return err
 	}
 	for _, t := range targets {
-		if t.Name != "usher" || r.errs[t.Name] != nil {
+		if t.Name != b.profiled() || r.errs[t.Name] != nil {
 			continue
 		}
 		file := filepath.Join(b.profile, r.name+".pprof")
@@ -37,6 +37,16 @@ func (b *bench) profileAll(ctx context.Context, r *result, targets []*target) er
 		fmt.Fprintln(b.progress, "bench: wrote", file)
 	}
 	return nil
+}
+
+// profiled is Usher, or its bare engine when Usher does not take part.
+func (b *bench) profiled() string {
+	for _, c := range b.field {
+		if c.Name == "usher" {
+			return c.Name
+		}
+	}
+	return "engine"
 }
 
 func saveProfile(ctx context.Context, admin string, seconds int, file string) error {

@@ -19,6 +19,7 @@ import (
 type proxy struct {
 	name     string
 	required bool // always takes part; otherwise only if it is found
+	onDemand bool // takes part only when it is named
 	log      bool // can write an access log
 	// find gives the program, ready to run, and its version; an empty path means that it is not here.
 	find func(context.Context, *site) (path, version string, err error)
@@ -55,6 +56,7 @@ func proxies() []proxy {
 		{name: "haproxy", required: true, log: true, find: onPath("haproxy", "-v"), setup: configured("haproxy.cfg", "{{path}} -db -f {{file}}")},
 		{name: "usher", log: true, find: buildUsher, setup: setupUsher},
 		{name: "reverseproxy", required: true, find: buildBaseline, setup: setupBaseline},
+		{name: "engine", onDemand: true, find: buildEngine, setup: setupEngine},
 		{name: "caddy", log: true, find: onPath("caddy", "version"), setup: configured("Caddyfile", "{{path}} run --adapter caddyfile --config {{file}}")},
 		{name: "traefik", log: true, find: onPath("traefik", "version"), setup: setupTraefik},
 		{name: "envoy", find: onPath("envoy", "--version"), setup: configured("envoy.yaml", "{{path}} --concurrency 1 -l error -c {{file}}")},
@@ -77,7 +79,7 @@ func chooseProxies(ctx context.Context, s *site, list string) ([]contender, erro
 	}
 	var field []contender
 	for _, p := range proxies() {
-		if !slices.Contains(names, p.name) {
+		if !slices.Contains(names, p.name) || p.onDemand && list == "" {
 			continue
 		}
 		path, version, err := p.find(ctx, s)
@@ -168,6 +170,17 @@ func setupBaseline(c contender, s setting) (command, error) {
 	args := []string{c.Path, "-http", loopback(s.HTTPPort), "-https", loopback(s.HTTPSPort), "-small", s.Small, "-go", s.Go,
 		"-cert", s.Cert, "-key", s.Key}
 	return command{args: args, env: []string{"GOMAXPROCS=1"}}, nil
+}
+
+// buildEngine compiles the bare engine, which tells what the rest of Usher adds.
+func buildEngine(ctx context.Context, s *site) (string, string, error) {
+	return build(ctx, s, "engine", "./e2e/bench/engine")
+}
+
+func setupEngine(c contender, s setting) (command, error) {
+	cmd, err := setupBaseline(c, s)
+	cmd.args = append(cmd.args, "-admin", loopback(s.Port))
+	return cmd, err
 }
 
 // build compiles a package of this module, on all cores: nothing is measured yet.
