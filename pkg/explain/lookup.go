@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"net/http"
 	"sort"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 // lookup asks the Table which route answers and records host, path and everything that lost. It tells whether there is a route.
 func (x *run) lookup() bool {
 	x.match = x.table.Lookup(x.request.host, x.path)
+	if x.healthy() {
+		return false
+	}
 	x.describeHost()
 	x.losers()
 	if r := x.match.Route; r != nil {
@@ -23,13 +27,18 @@ func (x *run) lookup() bool {
 	return false
 }
 
-// unclaimed is the 404, and the one thing Usher serves for unknown hosts: /healthz, where load balancers of clouds ask.
-func (x *run) unclaimed() {
-	if x.match.Host == nil && x.path == "/healthz" {
-		x.out.Answer = Answer{By: ByUsher, Status: 200, Cause: "GET /healthz for a host that nobody declares is Usher's own health check"}
-		x.Note(policy.PhaseRoute, "200: Usher's own health check")
-		return
+// healthy tells whether this is the one thing Usher itself serves, for unknown hosts: /healthz, where load balancers of clouds ask.
+func (x *run) healthy() bool {
+	if x.match.Host != nil || x.path != "/healthz" || x.request.method != http.MethodGet {
+		return false
 	}
+	x.out.Answer = Answer{By: ByUsher, Status: 200, Cause: "GET /healthz for a host that nobody declares is Usher's own health check"}
+	x.Note(policy.PhaseRoute, "200: Usher's own health check")
+	return true
+}
+
+// unclaimed is the 404.
+func (x *run) unclaimed() {
 	a := Answer{Status: 404, Reason: x.match.Reason, Cause: fmt.Sprintf("no Ingress declares the host %q, and no wildcard covers it", x.request.host)}
 	if h := x.match.Host; h != nil {
 		a.Cause = fmt.Sprintf("host %s has %s, and none matches %s", hostName(h.Name), count(len(h.Paths.All()), "path"), x.path)

@@ -85,6 +85,7 @@ type parsed struct {
 	tls    bool   // the connection itself is TLS
 	server string // the name in the handshake then
 	host   string // the name routes are looked up by: lower case, no port
+	seen   string // Host as the client sent it to whoever is in front of us; goes to redirects and upstream
 	target string // path and query
 	path   string // path as sent
 	header http.Header
@@ -113,10 +114,11 @@ func (r Request) parse() (*parsed, error) {
 		p.peer = netip.AddrFrom4([4]byte{192, 0, 2, 1})
 	}
 	p.client = p.peer
-	p.server, p.host = bareHost(u.Host), bareHost(u.Host)
+	p.server, p.seen = bareHost(u.Host), u.Host
 	if h := r.Header.Get("Host"); h != "" {
-		p.host = bareHost(h)
+		p.seen = h
 	}
+	p.host = bareHost(p.seen)
 	p.path = sentPath(text)
 	p.target = p.path
 	if u.RawQuery != "" {
@@ -136,10 +138,12 @@ func sentPath(text string) string {
 	return "/"
 }
 
-// bareHost is a Host value without its port, in lower case and without the dot of a fully qualified name.
+// bareHost is a Host value without its port, in lower case and without the dot of a fully qualified name. An IPv6 address keeps its
+// brackets.
 func bareHost(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
+	if end := strings.IndexByte(host, ']'); end > 0 {
+		return strings.ToLower(host[:end+1])
 	}
-	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
+	host, _, _ = strings.Cut(host, ":")
+	return strings.TrimSuffix(strings.ToLower(host), ".")
 }

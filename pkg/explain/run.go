@@ -33,7 +33,7 @@ func (x *run) all() {
 	}
 	found := x.lookup()
 	x.certificate()
-	if found && x.early() && x.body() && x.pick() {
+	if found && x.early() && x.access() && x.body() {
 		x.forward()
 	}
 	x.sortPhases()
@@ -51,21 +51,30 @@ func (x *run) whoAsks() {
 	x.out.Request = Understood{Method: r.method, Scheme: r.scheme, Host: r.host, Path: r.path, Client: r.client.String()}
 }
 
+// believe reads the forwarded headers as the proxy does: the address, and unless only that is trusted, scheme and host. The route is
+// found by Host all the same.
 func (x *run) believe(f *policy.Forwarded) {
 	r := x.request
-	if c := f.ClientOf(strings.Join(r.header.Values(f.Header), ",")); c.IsValid() {
+	if c := f.ClientOf(strings.Join(r.header.Values(f.Header), ", ")); c.IsValid() {
 		r.client = c
 	}
 	if !f.Use {
 		return
 	}
-	switch proto := strings.ToLower(r.header.Get("X-Forwarded-Proto")); proto {
-	case "http", "https":
-		r.scheme = proto
+	switch strings.ToLower(firstItem(r.header.Get("X-Forwarded-Proto"))) {
+	case "http", "ws":
+		r.scheme = "http"
+	case "https", "wss":
+		r.scheme = "https"
 	}
-	if h := r.header.Get("X-Forwarded-Host"); h != "" {
-		r.host = bareHost(h)
+	if h := firstItem(r.header.Get("X-Forwarded-Host")); h != "" {
+		r.seen = h
 	}
+}
+
+func firstItem(list string) string {
+	item, _, _ := strings.Cut(list, ",")
+	return strings.TrimSpace(item)
 }
 
 func (x *run) normalise() bool {
@@ -86,7 +95,7 @@ func (x *run) early() bool {
 	if set == nil {
 		return true
 	}
-	a := set.Early(&policy.Request{Method: r.method, Scheme: r.scheme, Host: r.host, Path: x.path, Target: r.target},
+	a := set.Early(&policy.Request{Method: r.method, Scheme: r.scheme, Host: bareHost(r.seen), Path: x.path, Target: r.target},
 		x.match.Host != nil && x.match.Host.TLS, x)
 	if a.Status == 0 {
 		return true
@@ -127,8 +136,8 @@ func (x *run) body() bool {
 	return true
 }
 
-// pick finds the backend, or the cause of the 503.
-func (x *run) pick() bool {
+// access finds the backend, or the cause of the 503.
+func (x *run) access() bool {
 	r := x.match.Route
 	x.backend = x.table.Backend(r)
 	x.describeBackend()
@@ -139,18 +148,20 @@ func (x *run) pick() bool {
 			reason = x.backend.Reason
 		}
 	}
-	if reason == "" && (x.backend == nil || len(x.backend.Endpoints) == 0) {
-		reason = policy.NoEndpoints
-	}
-	if reason == "" {
-		x.Note(policy.PhasePick, fmt.Sprintf("one of %s", count(len(x.backend.Endpoints), "endpoint")))
+	switch {
+	case reason != "":
+	case x.backend == nil:
+		reason = policy.NoService
+	case len(x.backend.Endpoints) > 0:
 		return true
+	default:
+		reason = policy.NoEndpoints
 	}
 	if cause == "" {
 		cause = x.brokenCause(reason)
 	}
 	x.answer(Answer{Status: statusOf(reason), Reason: reason, Cause: cause})
-	x.Note(policy.PhasePick, fmt.Sprintf("%d: %s", statusOf(reason), reason))
+	x.Note(policy.PhaseAccess, fmt.Sprintf("%d: %s", statusOf(reason), reason))
 	return false
 }
 
@@ -182,11 +193,12 @@ func (x *run) forward() {
 	if set == nil {
 		set = policy.Default()
 	}
-	host := x.request.host
+	host := x.request.seen
 	if set.Upstream.VHost != "" {
 		host = set.Upstream.VHost
 	}
 	x.Note(policy.PhaseHeaders, fmt.Sprintf("Host: %s, X-Real-IP: %s, X-Forwarded-Proto: %s", host, x.request.client, x.request.scheme))
+	x.Note(policy.PhasePick, "one of "+count(len(x.backend.Endpoints), "endpoint"))
 	tries := "on every endpoint in turn"
 	if set.Retry.Tries > 0 {
 		tries = "on up to " + count(set.Retry.Tries, "endpoint")
