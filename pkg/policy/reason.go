@@ -18,13 +18,15 @@ const (
 	EndpointTimeout  Reason = "endpoint-timeout"
 	EndpointReset    Reason = "endpoint-reset"
 	EndpointDenied   Reason = "endpoint-denied"
-	BadResponse      Reason = "bad-response"
-	BadRequest       Reason = "bad-request"
-	BodyTooLarge     Reason = "body-too-large"
-	ClientClosed     Reason = "client-closed"
-	HTTPSRedirect    Reason = "https-redirect"
-	NotReady         Reason = "not-ready"
-	Internal         Reason = "internal-error"
+	// EndpointUnresolved is a name, not an address: that of an ExternalName Service.
+	EndpointUnresolved Reason = "endpoint-unresolved"
+	BadResponse        Reason = "bad-response"
+	BadRequest         Reason = "bad-request"
+	BodyTooLarge       Reason = "body-too-large"
+	ClientClosed       Reason = "client-closed"
+	HTTPSRedirect      Reason = "https-redirect"
+	NotReady           Reason = "not-ready"
+	Internal           Reason = "internal-error"
 )
 
 // Reasons found when objects are read; those with a status also answer requests.
@@ -104,6 +106,7 @@ func answerReasons() []ReasonDoc {
 		{EndpointTimeout, 504, "An endpoint did not accept the connection, or did not answer, within its timeout.", "Find out why the application is slow, or raise proxy-connect-timeout / proxy-read-timeout (seconds)."},
 		{EndpointReset, 502, "An endpoint closed the connection before it had answered.", "Look at the application's log for a crash or an early close; compare its keep-alive timeout with Usher's."},
 		{EndpointDenied, 503, "The endpoint's address is one that Ingresses may not reach: loopback, link-local or the API server.", "If it is meant, start Usher with --allow-upstream-cidr."},
+		{EndpointUnresolved, 502, "The Service's externalName has no address.", "Look the name up from a Pod: `kubectl run -it --rm --image=busybox lookup -- nslookup NAME`."},
 		{BadResponse, 502, "An endpoint answered something that is not valid HTTP, or a head over the limit.", "Check backend-protocol and the Service's appProtocol: plain HTTP sent to a TLS port looks like this."},
 		{BadRequest, 400, "The request was malformed or ambiguous, and was not forwarded.", "The access log's error field names the rule; the fault is in the client or in a proxy before Usher."},
 		{BodyTooLarge, 413, "The request body is larger than proxy-body-size allows.", "Raise proxy-body-size on the Ingress (\"0\" is no limit)."},

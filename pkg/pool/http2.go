@@ -1,0 +1,281 @@
+package pool
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/usher-ingress/usher/pkg/http1"
+)
+
+// h2 speaks HTTP/2 to one endpoint, by way of the standard library, with the time limits and the errors of package http1.
+//
+// The library may hold a request after it answered for it, so it gets a copy.
+type h2 struct {
+	transport *http.Transport
+	closed    atomic.Bool
+}
+
+// The library's limits of one connection.
+const (
+	pingAfter    = 30 * time.Second // of silence on a connection that is in use
+	pingTimeout  = 15 * time.Second
+	writeTimeout = 60 * time.Second
+	maxHead      = 256 << 10
+)
+
+func newHTTP2(dial func(context.Context) (net.Conn, error), o Options) *h2 {
+	connect := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		if limit, ok := ctx.Value(connectKey{}).(time.Duration); ok && limit > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, limit)
+			defer cancel()
+		}
+		conn, err := dial(ctx)
+		if err != nil {
+			return nil, &dialError{err}
+		}
+		return conn, nil
+	}
+	idle := o.IdleTimeout
+	if idle == 0 {
+		idle = time.Minute
+	}
+	t := &http.Transport{
+		DialContext: connect, DialTLSContext: connect, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+		DisableCompression: true, IdleConnTimeout: idle, MaxResponseHeaderBytes: maxHead, Protocols: new(http.Protocols),
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout},
+	}
+	t.Protocols.SetHTTP2(true)
+	t.Protocols.SetUnencryptedHTTP2(true)
+	return &h2{transport: t}
+}
+
+type connectKey struct{}
+
+// dialError marks an error of connecting.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+// Close implements transport.
+func (t *h2) Close() error {
+	t.closed.Store(true)
+	t.transport.CloseIdleConnections()
+	return nil
+}
+
+// RoundTripWith implements transport.
+func (t *h2) RoundTripWith(req *http.Request, call *Call) (*http.Response, error) {
+	limits := limitsOf(call)
+	x := &stream{parent: req.Context(), transport: t, call: call, idle: limits.FirstByte}
+	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), connectKey{}, limits.Connect))
+	x.cancel = cancel
+	x.start()
+	response, err := t.transport.RoundTrip(x.copyOf(httptrace.WithClientTrace(ctx, x.trace()), req))
+	x.settle()
+	if err != nil {
+		x.stop()
+		return nil, x.failure("read head", err)
+	}
+	x.received.Store(true)
+	x.setIdle(limits.ReadIdle)
+	response.Body = &streamBody{ReadCloser: response.Body, x: x}
+	return response, nil
+}
+
+func limitsOf(call *Call) Timeouts {
+	limits := Timeouts{Connect: 5 * time.Second, FirstByte: time.Minute, ReadIdle: time.Minute}
+	if call == nil {
+		return limits
+	}
+	for _, l := range []struct{ to, from *time.Duration }{
+		{&limits.Connect, &call.Timeouts.Connect}, {&limits.FirstByte, &call.Timeouts.FirstByte}, {&limits.ReadIdle, &call.Timeouts.ReadIdle},
+	} {
+		if *l.from != 0 {
+			*l.to = *l.from
+		}
+	}
+	return limits
+}
+
+// stream is one request and its response. A silence longer than idle in both directions ends it.
+type stream struct {
+	parent    context.Context
+	cancel    context.CancelCauseFunc
+	transport *h2
+	call      *Call
+
+	sent, received, timedOut atomic.Bool
+
+	idle   time.Duration // under mu
+	active atomic.Int64  // when something last moved, in nanoseconds since began
+	began  time.Time
+	timer  *time.Timer
+
+	mu      sync.Mutex
+	settled bool // the final response has begun: no interim one may be passed on any more
+}
+
+func (x *stream) start() {
+	x.began = time.Now()
+	x.timer = time.AfterFunc(time.Hour, x.check)
+	x.setIdle(x.idle)
+}
+
+func (x *stream) touch() { x.active.Store(int64(time.Since(x.began))) }
+
+func (x *stream) setIdle(idle time.Duration) {
+	x.touch()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.idle = idle; idle > 0 {
+		x.timer.Reset(idle)
+	} else {
+		x.timer.Stop()
+	}
+}
+
+// check runs when the timer fires.
+func (x *stream) check() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if left := x.idle - (time.Since(x.began) - time.Duration(x.active.Load())); left > 0 {
+		x.timer.Reset(left)
+		return
+	}
+	x.timedOut.Store(true)
+	x.cancel(os.ErrDeadlineExceeded)
+}
+
+func (x *stream) stop() {
+	x.timer.Stop()
+	x.cancel(nil)
+	if x.transport.closed.Load() {
+		x.transport.transport.CloseIdleConnections()
+	}
+}
+
+func (x *stream) settle() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.settled = true
+}
+
+func (x *stream) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		WroteHeaders:   func() { x.sent.Store(true); x.touch() },
+		Got1xxResponse: x.inform,
+		Got100Continue: func() { x.received.Store(true) },
+		GotConn:        func(httptrace.GotConnInfo) { x.touch() },
+	}
+}
+
+// inform passes an interim response on. It runs on the library's goroutine while RoundTripWith waits, or is too late.
+func (x *stream) inform(status int, h textproto.MIMEHeader) error {
+	x.received.Store(true)
+	x.touch()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.settled || x.call == nil || x.call.Interim == nil || status == http.StatusContinue {
+		return nil
+	}
+	return x.call.Interim(status, http.Header(h))
+}
+
+// copyOf makes the request that the library gets: nothing of it is the server's, and nothing belongs to a connection (RFC 9113
+// section 8.2.2).
+func (x *stream) copyOf(ctx context.Context, req *http.Request) *http.Request {
+	out := req.WithContext(ctx)
+	out.Header = req.Header.Clone()
+	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Expect", "Http2-Settings"} {
+		delete(out.Header, name)
+	}
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = []string{""} // the library's own is not wanted
+	}
+	out.URL = target(req.URL)
+	if req.Body != nil && req.Body != http.NoBody {
+		out.Body = &touching{req.Body, x}
+	}
+	out.Close = false
+	return out
+}
+
+// target copies a URL so that the library sends the bytes of Opaque. It takes an Opaque with two leading slashes for an authority.
+func target(u *url.URL) *url.URL {
+	out := *u
+	if strings.HasPrefix(u.Opaque, "//") {
+		if path, err := url.PathUnescape(u.Opaque); err == nil {
+			out.Path, out.RawPath, out.Opaque = path, u.Opaque, ""
+		}
+	}
+	return &out
+}
+
+// touching is a request body: what the client sends is no silence.
+type touching struct {
+	io.ReadCloser
+	x *stream
+}
+
+func (b *touching) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.x.touch()
+	return n, err
+}
+
+type streamBody struct {
+	io.ReadCloser
+	x *stream
+}
+
+func (b *streamBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.x.touch()
+	if err != nil && err != io.EOF {
+		return n, b.x.failure("read body", err)
+	}
+	return n, err
+}
+
+func (b *streamBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.x.stop()
+	return err
+}
+
+// failure makes the error that package http1 would return.
+func (x *stream) failure(op string, err error) *http1.Error {
+	var (
+		dial  *dialError
+		reset http2.StreamError
+	)
+	e := &http1.Error{Op: op, Sent: x.sent.Load(), Received: x.received.Load(), Err: err}
+	switch {
+	case x.timedOut.Load():
+		e.Err = os.ErrDeadlineExceeded
+	case x.parent.Err() != nil:
+		e.Op, e.Err = "canceled", x.parent.Err()
+	case errors.As(err, &dial):
+		e.Op, e.Sent, e.Err = "dial", false, dial.err
+	case errors.As(err, &reset):
+		// The endpoint says itself that it has not begun (RFC 9113 section 8.7).
+		e.Sent = e.Sent && reset.Code != http2.ErrCodeRefusedStream
+	}
+	return e
+}

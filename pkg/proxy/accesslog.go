@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"io"
+	"strconv"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// Format is how a line of the access log looks.
+type Format uint8
+
+// The formats.
+const (
+	JSON  Format = iota // one object a line
+	Nginx               // ingress-nginx's default line, for parsers that are there already
+)
+
+// LineLog is an AccessLog that writes lines. They are gathered and written together, at the latest after flushAfter.
+type LineLog struct {
+	out    io.Writer
+	render func([]byte, *Record) []byte
+
+	mu    sync.Mutex
+	buf   []byte
+	timer *time.Timer
+	timed bool // the timer runs
+}
+
+const (
+	flushAfter = 500 * time.Millisecond
+	flushSize  = 64 << 10
+)
+
+// NewLineLog returns a LineLog that writes to out. Flush it at the end.
+func NewLineLog(out io.Writer, f Format) *LineLog {
+	l := &LineLog{out: out, render: appendJSONRecord, buf: make([]byte, 0, flushSize+4<<10)}
+	if f == Nginx {
+		l.render = appendNginxRecord
+	}
+	return l
+}
+
+// Log implements AccessLog.
+func (l *LineLog) Log(r *Record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.buf = l.render(l.buf, r)
+	if len(l.buf) >= flushSize {
+		_ = l.write()
+		return
+	}
+	if l.timed {
+		return
+	}
+	l.timed = true
+	if l.timer == nil {
+		l.timer = time.AfterFunc(flushAfter, func() { _ = l.Flush() })
+		return
+	}
+	l.timer.Reset(flushAfter)
+}
+
+// Flush writes what was gathered.
+func (l *LineLog) Flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.timed = false
+	return l.write()
+}
+
+func (l *LineLog) write() error {
+	if len(l.buf) == 0 {
+		return nil
+	}
+	_, err := l.out.Write(l.buf)
+	l.buf = l.buf[:0]
+	return err
+}
+
+// appendJSONRecord renders a record. Names are those of nginx's variables where there is one.
+func appendJSONRecord(b []byte, r *Record) []byte {
+	b = append(b, `{"time":"`...)
+	b = r.Time.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	b = append(b, `","request_id":`...)
+	b = appendJSON(b, r.ID)
+	b = appendMember(b, "client", r.Client)
+	b = appendMember(b, "method", r.Method)
+	b = appendMember(b, "scheme", r.Scheme)
+	b = appendMember(b, "host", r.Host)
+	b = appendMember(b, "uri", r.Target)
+	b = appendMember(b, "proto", r.Proto)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(r.Status), 10)
+	if r.Reason != "" {
+		b = appendMember(b, "reason", string(r.Reason))
+	}
+	if r.Error != "" {
+		b = appendMember(b, "error", r.Error)
+	}
+	b = appendSeconds(append(b, `,"duration":`...), r.Duration)
+	b = strconv.AppendInt(append(b, `,"bytes_in":`...), r.Received, 10)
+	b = strconv.AppendInt(append(b, `,"bytes_out":`...), r.Sent, 10)
+	if r.Route != nil {
+		b = appendMember(b, "namespace", r.Route.Ingress.Namespace)
+		b = appendMember(b, "ingress", r.Route.Ingress.Name)
+		b = appendMember(b, "path", r.Route.Path)
+	}
+	if r.Backend != nil {
+		b = appendMember(b, "service", r.Backend.Service)
+		b = appendMember(b, "port", r.Backend.Port)
+	}
+	b = appendJSONTries(b, r.Tries)
+	b = appendMember(b, "user_agent", first(r.Request.Header["User-Agent"]))
+	b = appendMember(b, "referer", first(r.Request.Header["Referer"]))
+	return append(b, "}\n"...)
+}
+
+func appendJSONTries(b []byte, tries []Try) []byte {
+	if len(tries) == 0 {
+		return b
+	}
+	b = append(b, `,"upstream":[`...)
+	for i, t := range tries {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendJSON(append(b, `{"address":`...), t.Address)
+		b = strconv.AppendInt(append(b, `,"status":`...), int64(t.Status), 10)
+		b = appendSeconds(append(b, `,"duration":`...), t.Duration)
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+func appendMember(b []byte, name, value string) []byte {
+	b = append(append(append(b, `,"`...), name...), `":`...)
+	return appendJSON(b, value)
+}
+
+// appendSeconds writes seconds with three decimals, as nginx does.
+func appendSeconds(b []byte, d time.Duration) []byte {
+	ms := max(d, 0).Milliseconds()
+	b = strconv.AppendInt(b, ms/1000, 10)
+	return append(b, '.', byte('0'+ms%1000/100), byte('0'+ms%100/10), byte('0'+ms%10))
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendJSON writes a JSON string. Bytes that are not UTF-8 become the replacement character.
+func appendJSON(b []byte, s string) []byte {
+	b = append(b, '"')
+	from := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < 0x7f {
+			i++
+			continue
+		}
+		if c >= 0x80 {
+			if r, size := utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || size > 1 {
+				i += size
+				continue
+			}
+		}
+		b = append(b, s[from:i]...)
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c >= 0x80:
+			b = append(b, `\ufffd`...)
+		default:
+			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
+		from = i
+	}
+	return append(append(b, s[from:]...), '"')
+}

@@ -1,0 +1,174 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+)
+
+// answer passes the endpoint's response on.
+func (x *exchange) answer() bool {
+	if x.response.StatusCode == http.StatusSwitchingProtocols {
+		return x.upgrade()
+	}
+	h := x.w.Header()
+	x.copyHeader(h)
+	announced := x.announceTrailer(h)
+	x.record.Status = x.response.StatusCode
+	x.begun = true
+	x.w.WriteHeader(x.response.StatusCode)
+	sent, err := x.copyBody()
+	x.record.Sent = sent
+	if err != nil {
+		return x.cutShort(err)
+	}
+	x.settle(pool.None)
+	x.passTrailer(h, announced)
+	return true
+}
+
+// copyHeader passes the fields on that go from end to end, without the application's Server, as ingress-nginx.
+func (x *exchange) copyHeader(h http.Header) {
+	for name, values := range x.response.Header {
+		switch name {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te", "Trailer", "Server":
+			continue
+		case "Upgrade":
+			if x.response.StatusCode != http.StatusUpgradeRequired {
+				continue
+			}
+		}
+		h[name] = values
+	}
+	if connection := x.response.Header["Connection"]; connection != nil {
+		dropNamed(h, connection)
+	}
+	x.ownFields(h)
+}
+
+// ownFields are those that every answer gets.
+func (x *exchange) ownFields(h http.Header) {
+	if value := x.set.HSTS.Value(); value != "" && x.ask.Scheme == "https" {
+		x.put(h, "Strict-Transport-Security", slotHSTS, value)
+	}
+	if x.set.Headers.ServerTokens {
+		x.put(h, "Server", slotServer, "usher")
+	}
+}
+
+// announceTrailer names the fields that will come after the body, where the endpoint did.
+func (x *exchange) announceTrailer(h http.Header) (announced bool) {
+	if len(x.response.Trailer) == 0 {
+		return false
+	}
+	names := make([]string, 0, len(x.response.Trailer))
+	for name := range x.response.Trailer {
+		names = append(names, name)
+	}
+	h["Trailer"] = []string{strings.Join(names, ", ")}
+	return true
+}
+
+// passTrailer passes on what came after the body. Nothing of it belongs to a connection: the transports see to that.
+func (x *exchange) passTrailer(h http.Header, announced bool) {
+	if len(x.response.Trailer) == 0 {
+		return
+	}
+	named := h["Trailer"]
+	for name, values := range x.response.Trailer {
+		if announced && listHas(named, name) {
+			h[name] = values
+			continue
+		}
+		h[http.TrailerPrefix+name] = values
+	}
+}
+
+// cutShort ends an answer that was begun and cannot be completed. The client must see that, so the connection is cut.
+func (x *exchange) cutShort(err error) bool {
+	cause := pool.CauseOf(err)
+	switch {
+	case cause == pool.None || cause == pool.Canceled || x.clientLeft():
+		x.record.Reason = policy.ClientClosed
+		cause = pool.Canceled
+	case x.body.failed() != nil:
+		x.record.Reason = policy.BadRequest
+		if errors.Is(x.body.failed(), errTooLarge) {
+			x.record.Reason = policy.BodyTooLarge
+		}
+		cause = pool.RequestBody
+	default:
+		x.record.Reason = reasonOf(cause)
+	}
+	x.record.Error = err.Error()
+	x.settle(cause)
+	x.aborted = true
+	return true
+}
+
+// copyBuffer is for bodies that do not go from socket to socket.
+type copyBuffer [32 << 10]byte
+
+// copyBody copies the response's body. What the endpoint sends bit by bit is sent on bit by bit.
+func (x *exchange) copyBody() (int64, error) {
+	res := x.response
+	if x.r.Method == http.MethodHead || res.ContentLength == 0 {
+		return 0, nil
+	}
+	streams := x.streams()
+	if to, ok := x.w.(io.ReaderFrom); ok && !streams {
+		return to.ReadFrom(res.Body)
+	}
+	buffer := x.proxy.buffers.Get().(*copyBuffer)
+	defer x.proxy.buffers.Put(buffer)
+	if streams {
+		if err := x.flush(); err != nil {
+			return 0, err
+		}
+	}
+	return x.copyThrough(buffer[:], streams || res.ContentLength < 0)
+}
+
+// streams tells whether the client should see the head at once and then every piece: events, gRPC, and any other HTTP/2 stream of
+// unknown length.
+func (x *exchange) streams() bool {
+	res := x.response
+	return res.ContentLength < 0 && (res.ProtoMajor == 2 || strings.HasPrefix(first(res.Header["Content-Type"]), "text/event-stream"))
+}
+
+func (x *exchange) copyThrough(buffer []byte, flush bool) (sent int64, err error) {
+	for {
+		n, rerr := x.response.Body.Read(buffer)
+		if n > 0 {
+			m, werr := x.w.Write(buffer[:n])
+			sent += int64(m)
+			if werr == nil && flush && rerr == nil {
+				werr = x.flush()
+			}
+			if werr != nil {
+				return sent, werr
+			}
+		}
+		if rerr == io.EOF {
+			return sent, nil
+		}
+		if rerr != nil {
+			return sent, rerr
+		}
+	}
+}
+
+// flush sends what was written. A writer that cannot needs none.
+func (x *exchange) flush() error {
+	switch f := x.w.(type) {
+	case interface{ FlushError() error }:
+		return f.FlushError()
+	case http.Flusher:
+		f.Flush()
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/usher-ingress/usher/pkg/http1"
+	"github.com/usher-ingress/usher/pkg/policy"
+)
+
+// errTooLarge ends a body that exceeds proxy-body-size while it is streamed.
+var errTooLarge = errors.New("request body over the limit of proxy-body-size")
+
+// clientBody is the request's body on its way upstream: it counts, holds it to its limit, and remembers whether it is the client's
+// fault when it ends early. What was buffered can be sent again.
+//
+// There is a new one for every request that has a body, since a transport may read it for a moment after the request has ended.
+type clientBody struct {
+	from  io.Reader
+	limit int64  // 0 is none
+	ahead []byte // what was buffered before the first try
+	whole bool   // ahead is all of it
+
+	read  atomic.Int64
+	spent atomic.Bool           // from has been read for a try, so that the body cannot be sent again
+	fault atomic.Pointer[error] // why from cannot be read
+	first bodyTry
+}
+
+// bodyTry is the body as one try reads it.
+type bodyTry struct {
+	body   *clientBody
+	offset int // how much of what was buffered this try has had
+}
+
+// limitBody refuses a body that is too large, and buffers it where that is asked for.
+func (x *exchange) limitBody() bool {
+	set := &x.set.Body
+	if set.TooLarge(x.r.ContentLength) {
+		return x.fail(policy.BodyTooLarge)
+	}
+	if x.r.Body == nil || x.r.Body == http.NoBody {
+		return false
+	}
+	x.body = &clientBody{from: x.r.Body, limit: set.MaxSize}
+	if !set.Buffer {
+		return false
+	}
+	if err := x.body.buffer(set.BufferSize); err != nil {
+		return x.badBody(err)
+	}
+	return false
+}
+
+// buffer reads up to size bytes ahead.
+func (b *clientBody) buffer(size int64) error {
+	ahead, err := io.ReadAll(io.LimitReader(fetcher{b}, size))
+	b.ahead, b.whole = ahead, int64(len(ahead)) < size
+	return err
+}
+
+// fetcher reads from the client for buffering.
+type fetcher struct{ b *clientBody }
+
+func (f fetcher) Read(p []byte) (int, error) { return f.b.fetch(p) }
+
+// fetch reads from the client.
+func (b *clientBody) fetch(p []byte) (int, error) {
+	if fault := b.fault.Load(); fault != nil {
+		return 0, *fault
+	}
+	n, err := b.from.Read(p)
+	if total := b.read.Add(int64(n)); b.limit > 0 && total > b.limit {
+		n, err = 0, errTooLarge
+	}
+	if err != nil && err != io.EOF {
+		b.fault.Store(&err)
+	}
+	return n, err
+}
+
+// Read implements io.Reader for the transport.
+func (t *bodyTry) Read(p []byte) (int, error) {
+	b := t.body
+	if t.offset < len(b.ahead) {
+		n := copy(p, b.ahead[t.offset:])
+		t.offset += n
+		return n, nil
+	}
+	if b.whole {
+		return 0, io.EOF
+	}
+	if len(p) > 0 {
+		b.spent.Store(true)
+	}
+	return b.fetch(p)
+}
+
+// Close implements io.Closer. It leaves the client's side alone: that is the server's to close, and another try may need it.
+func (t *bodyTry) Close() error { return nil }
+
+// try returns the body for one more try, or nil when it cannot be sent again. A transport may still hold the one before.
+func (b *clientBody) try() io.ReadCloser {
+	switch {
+	case b.spent.Load() || b.fault.Load() != nil:
+		return nil
+	case b.first.body == nil:
+		b.first.body = b
+		return &b.first
+	}
+	return &bodyTry{body: b}
+}
+
+// failed returns why the client's body could not be read, or nil.
+func (b *clientBody) failed() error {
+	if b == nil {
+		return nil
+	}
+	if fault := b.fault.Load(); fault != nil {
+		return *fault
+	}
+	return nil
+}
+
+// badBody answers a body that cannot be read. That is never the endpoint's fault.
+func (x *exchange) badBody(err error) bool {
+	var broken *http1.BodyError
+	switch {
+	case errors.Is(err, errTooLarge):
+		return x.fail(policy.BodyTooLarge)
+	case errors.As(err, &broken) && broken.Status == http.StatusRequestTimeout:
+		x.record.Error = err.Error()
+		return x.failWith(http.StatusRequestTimeout, policy.BadRequest)
+	case x.clientLeft():
+		return x.fail(policy.ClientClosed)
+	}
+	x.record.Error = err.Error()
+	return x.fail(policy.BadRequest)
+}
+
+// clientLeft tells whether the request's client is known to be gone.
+func (x *exchange) clientLeft() bool { return x.r.Context().Err() != nil }

@@ -1,0 +1,182 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+)
+
+// forwarded is what proxies in front of us say about the client. Everything is empty unless the peer is trusted.
+type forwarded struct {
+	trusted bool
+	proto   string // X-Forwarded-Proto as it came
+	host    string
+	port    string
+}
+
+// client finds out who is asking: the address, and as what they see this request (scheme and host).
+//
+// As in ingress-nginx the route is found by Host; a trusted X-Forwarded-Host is the host in redirects and the one sent upstream.
+func (x *exchange) client() bool {
+	x.table = x.proxy.tables.Load()
+	if x.table != nil && x.table.Policy != nil {
+		x.set = x.table.Policy
+	}
+	peer := addressOf(x.r.RemoteAddr)
+	x.record.Client = peer
+	x.believe(&x.set.Forwarded, peer)
+	x.host = x.r.Host
+	if x.forwarded.host != "" {
+		x.host = x.forwarded.host
+	}
+	x.ask = policy.Request{Method: x.r.Method, Scheme: x.scheme(), Host: normalHost(x.host), Target: targetOf(x.r.RequestURI)}
+	x.record.Scheme, x.record.Host, x.record.Target = x.ask.Scheme, x.ask.Host, x.ask.Target
+	x.record.ID = first(x.r.Header["X-Request-Id"])
+	if x.record.ID == "" && x.set.Forwarded.GenerateRequest {
+		x.record.ID = newID()
+	}
+	if x.table == nil {
+		return x.fail(policy.NotReady)
+	}
+	return false
+}
+
+// believe reads the forwarded headers of a trusted peer.
+func (x *exchange) believe(f *policy.Forwarded, peer string) {
+	if !f.Use && !f.RealIP {
+		return
+	}
+	addr, err := netip.ParseAddr(peer)
+	if err != nil || !f.Trusts(addr) {
+		return
+	}
+	x.forwarded.trusted = true
+	h := x.r.Header
+	if client := f.ClientOf(joined(h[f.Header])); client.IsValid() {
+		x.record.Client = client.String()
+	}
+	if !f.Use {
+		return
+	}
+	x.forwarded.proto = firstItem(h["X-Forwarded-Proto"])
+	x.forwarded.host = firstItem(h["X-Forwarded-Host"])
+	if port := firstItem(h["X-Forwarded-Port"]); isDigits(port) {
+		x.forwarded.port = port
+	}
+}
+
+// scheme is what the client used: "http" or "https".
+func (x *exchange) scheme() string {
+	switch {
+	case strings.EqualFold(x.forwarded.proto, "https"), strings.EqualFold(x.forwarded.proto, "wss"):
+		return "https"
+	case strings.EqualFold(x.forwarded.proto, "http"), strings.EqualFold(x.forwarded.proto, "ws"):
+		return "http"
+	case x.r.TLS != nil:
+		return "https"
+	}
+	return "http"
+}
+
+// addressOf cuts the port, and the zone, off "ip:port".
+func addressOf(remote string) string {
+	if i := strings.LastIndexByte(remote, ':'); i >= 0 {
+		remote = remote[:i]
+	}
+	if remote != "" && remote[0] == '[' {
+		remote = strings.TrimSuffix(remote[1:], "]")
+		remote, _, _ = strings.Cut(remote, "%")
+	}
+	return remote
+}
+
+// normalHost gives the form in which hosts are looked up: lower case, without port and trailing dot. An IPv6 address keeps its
+// brackets. It does not allocate for a host that is in that form already.
+func normalHost(host string) string {
+	if host == "" {
+		return ""
+	}
+	if host[0] == '[' {
+		if i := strings.IndexByte(host, ']'); i > 0 {
+			host = host[:i+1]
+		}
+		return strings.ToLower(host)
+	}
+	for i := 0; i < len(host); i++ {
+		if host[i] == ':' {
+			host = host[:i]
+			break
+		}
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
+// targetOf gives path and query of a request target exactly as sent: of origin-form all of it, of absolute-form what follows the
+// authority (RFC 9112 section 3.2).
+func targetOf(uri string) string {
+	if uri == "" || uri[0] == '/' || uri == "*" {
+		return uri
+	}
+	_, rest, ok := strings.Cut(uri, "://")
+	if !ok {
+		return uri
+	}
+	i := strings.IndexAny(rest, "/?")
+	switch {
+	case i < 0:
+		return "/"
+	case rest[i] == '?':
+		return "/" + rest[i:]
+	}
+	return rest[i:]
+}
+
+// newID makes a request id: 128 random bits in hex, as nginx does. It is no secret.
+func newID() string {
+	var bits [16]byte
+	binary.NativeEndian.PutUint64(bits[:8], rand.Uint64()) //nolint:gosec // see above
+	binary.NativeEndian.PutUint64(bits[8:], rand.Uint64()) //nolint:gosec // see above
+	var text [32]byte
+	hex.Encode(text[:], bits[:])
+	return string(text[:])
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
+// firstItem is the first item of the first line of a list.
+func firstItem(values []string) string {
+	item, _, _ := strings.Cut(first(values), ",")
+	return strings.TrimSpace(item)
+}
+
+// joined makes one list of several lines (RFC 9110 section 5.3).
+func joined(values []string) string {
+	if len(values) < 2 {
+		return first(values)
+	}
+	return strings.Join(values, ", ")
+}
+
+func isDigits(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 5
+}
+
+// isGRPC tells whether a message is one of gRPC.
+func isGRPC(h http.Header) bool {
+	return strings.HasPrefix(first(h["Content-Type"]), "application/grpc")
+}

@@ -1,0 +1,91 @@
+package proxy
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// exchange is one request on its way: what the phases find out and hand to each other. It is pooled; nothing may refer to it, or to
+// what it points to, after end.
+type exchange struct {
+	proxy *Proxy
+	w     http.ResponseWriter
+	r     *http.Request
+
+	table *route.Table
+	match route.Match
+	set   *policy.Set    // the route's, or the controller's where there is no route
+	ask   policy.Request // the request as policies see it
+
+	forwarded forwarded // what the client's proxies say, if they are trusted
+	host      string    // Host sent upstream, and X-Forwarded-Host: as the client wrote it
+
+	body     *clientBody // nil without a body
+	out      *http.Request
+	blank    http.Request // what out points to when the request has no body
+	url      url.URL
+	call     pool.Call
+	members  *members
+	transit  bool // members belong to this request alone
+	tried    []int
+	endpoint *pool.Endpoint // the one that has the request, until it is counted as done
+	response *http.Response
+	failure  *pool.Error // of the last try
+
+	begun    bool // the final response's head has been given to w
+	hijacked bool
+	aborted  bool // the connection is to be cut, so that the client sees that the answer is not complete
+
+	record Record
+	values [valueSlots]string // what single-valued header fields point into
+	tries  [4]Try             // what record.Tries points into at first
+}
+
+func newExchange(p *Proxy) *exchange {
+	x := &exchange{proxy: p, tried: make([]int, 0, 8)}
+	x.call.Interim = x.interim
+	x.reset()
+	return x
+}
+
+func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
+	x.w, x.r = w, r
+	x.record.Time = time.Now()
+	x.record.Request = r
+	x.record.Method, x.record.Proto = r.Method, r.Proto
+	x.set = x.proxy.defaults
+}
+
+// reset forgets the request.
+func (x *exchange) reset() {
+	x.w, x.r, x.table, x.set = nil, nil, nil, nil
+	x.match, x.ask, x.forwarded, x.host = route.Match{}, policy.Request{}, forwarded{}, ""
+	x.body, x.out, x.members, x.endpoint, x.response, x.failure = nil, nil, nil, nil, nil, nil
+	x.blank, x.url = http.Request{}, url.URL{}
+	x.call.Timeouts = pool.Timeouts{}
+	x.tried = x.tried[:0]
+	x.transit, x.begun, x.hijacked, x.aborted = false, false, false, false
+	x.record = Record{Tries: x.tries[:0]}
+}
+
+// letGo gives back what the request held.
+func (x *exchange) letGo() {
+	if x.response != nil {
+		_ = x.response.Body.Close()
+	}
+	if x.endpoint != nil {
+		x.endpoint.Leave()
+		x.endpoint = nil
+	}
+	if x.transit {
+		x.proxy.bindings.release(x.members)
+	}
+	if x.body != nil {
+		x.record.Received = x.body.read.Load()
+	}
+}

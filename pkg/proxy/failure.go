@@ -1,0 +1,167 @@
+package proxy
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+)
+
+// Every answer that Usher makes itself is made here: from a policy.Reason, which fixes the status.
+
+// statusClientClosed is nginx's status for a client that left; it is logged and never sent.
+const statusClientClosed = 499
+
+// fail answers with the status that belongs to reason.
+func (x *exchange) fail(reason policy.Reason) bool {
+	status := reason.Explain().Status
+	if status == 0 {
+		status = http.StatusServiceUnavailable
+	}
+	return x.failWith(status, reason)
+}
+
+// failWith answers with a status and a reason. If the endpoint's answer was begun, all that is left is to cut it.
+func (x *exchange) failWith(status int, reason policy.Reason) bool {
+	x.record.Reason = reason
+	if x.begun || x.hijacked {
+		x.aborted = !x.hijacked
+		return true
+	}
+	x.begun = true
+	x.record.Status = status
+	if status == statusClientClosed {
+		x.aborted = true
+		return true
+	}
+	h := x.w.Header()
+	x.ownFields(h)
+	if !x.proxy.hide {
+		x.put(h, "X-Usher-Reason", slotReason, string(reason))
+	}
+	if isGRPC(x.r.Header) {
+		grpcStatus(h, status, reason)
+	}
+	x.writePage(status, Page{Status: status, Reason: x.shown(reason), ID: x.record.ID})
+	return true
+}
+
+// shown is the reason as error pages have it.
+func (x *exchange) shown(reason policy.Reason) string {
+	if x.proxy.hide {
+		return ""
+	}
+	return string(reason)
+}
+
+// redirectTo answers with a redirect.
+func (x *exchange) redirectTo(a policy.Answer) bool {
+	x.record.Reason, x.record.Status = a.Reason, a.Status
+	x.begun = true
+	h := x.w.Header()
+	x.ownFields(h)
+	h["Location"] = []string{a.Location}
+	if !x.proxy.hide {
+		x.put(h, "X-Usher-Reason", slotReason, string(a.Reason))
+	}
+	x.writePage(a.Status, Page{Status: a.Status, Reason: x.shown(a.Reason), ID: x.record.ID})
+	return true
+}
+
+func (x *exchange) writePage(status int, page Page) {
+	h := x.w.Header()
+	body := page.Render(first(x.r.Header["Accept"]), h)
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.w.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		n, _ := x.w.Write(body)
+		x.record.Sent = int64(n)
+	}
+}
+
+// Page is the body of an answer that Usher makes itself.
+type Page struct {
+	Status int
+	Reason string // empty is not shown
+	ID     string // of the request; empty is not shown
+}
+
+// Render makes the page, JSON where accept (the request's Accept) prefers it and HTML otherwise, and sets Content-Type in h.
+func (p Page) Render(accept string, h http.Header) []byte {
+	text := http.StatusText(p.Status)
+	if prefersJSON(accept) {
+		h["Content-Type"] = []string{"application/json"}
+		b := append([]byte(`{"status":`), strconv.Itoa(p.Status)...)
+		b = appendJSON(append(b, `,"error":`...), text)
+		if p.Reason != "" {
+			b = appendJSON(append(b, `,"reason":`...), p.Reason)
+		}
+		if p.ID != "" {
+			b = appendJSON(append(b, `,"requestId":`...), p.ID)
+		}
+		return append(b, "}\n"...)
+	}
+	h["Content-Type"] = []string{"text/html; charset=utf-8"}
+	title := strconv.Itoa(p.Status) + " " + text
+	b := []byte("<!doctype html>\n<title>" + title + "</title>\n<h1>" + title + "</h1>\n")
+	if p.Reason != "" {
+		b = append(b, "<p>Reason: <code>"+escapeHTML(p.Reason)+"</code></p>\n"...)
+	}
+	if p.ID != "" {
+		b = append(b, "<p>Request: <code>"+escapeHTML(p.ID)+"</code></p>\n"...)
+	}
+	return append(b, "<hr>usher\n"...)
+}
+
+// prefersJSON tells whether JSON stands in Accept, and before HTML if that does too. Weights are not looked at.
+func prefersJSON(accept string) bool {
+	accept = strings.ToLower(accept)
+	json := strings.Index(accept, "application/json")
+	if json < 0 {
+		json = strings.Index(accept, "application/problem+json")
+	}
+	html := strings.Index(accept, "text/html")
+	return json >= 0 && (html < 0 || json < html)
+}
+
+func escapeHTML(s string) string {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;").Replace(s)
+}
+
+// grpcStatus says the same in gRPC's words (gRPC's http-grpc-status-mapping).
+func grpcStatus(h http.Header, status int, reason policy.Reason) {
+	code := "14" // UNAVAILABLE
+	switch status {
+	case http.StatusNotFound:
+		code = "12" // UNIMPLEMENTED
+	case http.StatusBadRequest, http.StatusInternalServerError:
+		code = "13" // INTERNAL
+	case http.StatusRequestEntityTooLarge:
+		code = "8" // RESOURCE_EXHAUSTED
+	}
+	h["Grpc-Status"] = []string{code}
+	h["Grpc-Message"] = []string{string(reason)}
+}
+
+// reasonOf says why no endpoint answered.
+func reasonOf(cause pool.Cause) policy.Reason {
+	switch cause {
+	case pool.Timeout:
+		return policy.EndpointTimeout
+	case pool.Reset:
+		return policy.EndpointReset
+	case pool.Malformed:
+		return policy.BadResponse
+	case pool.Denied:
+		return policy.EndpointDenied
+	case pool.RequestBody, pool.BadRequest:
+		return policy.BadRequest
+	case pool.Canceled:
+		return policy.ClientClosed
+	case pool.Unresolved:
+		return policy.EndpointUnresolved
+	}
+	return policy.EndpointRefused
+}

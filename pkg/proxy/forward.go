@@ -1,0 +1,139 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+)
+
+// forward sends the request to an endpoint, and to others while that fails and the policy allows it.
+func (x *exchange) forward() bool {
+	for {
+		e := x.next()
+		if e == nil {
+			return x.unanswered()
+		}
+		if x.try(e) {
+			return false
+		}
+		if !x.mayRetry() {
+			return x.unanswered()
+		}
+		x.proxy.observer.Retried(x.record.Backend, reasonOf(x.failure.Cause))
+	}
+}
+
+// try gives the request to one endpoint and reports whether it answered.
+func (x *exchange) try(e *pool.Endpoint) bool {
+	x.address(e)
+	x.proxy.observer.Picked(x.record.Backend, e)
+	x.endpoint = e
+	e.Begin()
+	began := time.Now()
+	response, err := e.RoundTrip(x.out, &x.call)
+	now := time.Now()
+	x.record.Tries = append(x.record.Tries, Try{Address: e.Address(), Duration: now.Sub(began)})
+	if err == nil {
+		x.response = response
+		x.record.Tries[len(x.record.Tries)-1].Status = response.StatusCode
+		x.record.Upstream = now.Sub(x.record.Time)
+		return true
+	}
+	if !errors.As(err, &x.failure) {
+		x.failure = &pool.Error{Cause: pool.Reset, Sent: true, Err: err}
+	}
+	x.settle(x.failure.Cause)
+	return false
+}
+
+// address makes out the request for one endpoint. With a body it is a new one for each try, since the transport may hold the last.
+func (x *exchange) address(e *pool.Endpoint) {
+	if x.body != nil {
+		if len(x.record.Tries) > 0 {
+			again, target := *x.out, *x.out.URL
+			again.URL = &target
+			x.out = &again
+		}
+		x.out.Body = x.body.try()
+	}
+	x.out.URL.Host = e.Address()
+	x.out.URL.Scheme = "http"
+	if e.Protocol() == pool.HTTP1TLS || e.Protocol() == pool.H2 {
+		x.out.URL.Scheme = "https"
+	}
+	if x.host == "" && x.set.Upstream.VHost == "" {
+		x.out.Host = e.Address() // an HTTP/1.0 client that sent no Host
+	}
+}
+
+// settle counts the end of a try on its endpoint.
+func (x *exchange) settle(cause pool.Cause) {
+	e := x.endpoint
+	x.endpoint = nil
+	switch cause {
+	case pool.None:
+		e.End(true)
+	case pool.Canceled, pool.RequestBody, pool.BadRequest:
+		e.Leave()
+	default:
+		e.End(false)
+	}
+}
+
+// mayRetry decides whether another endpoint is tried after failure (policy.Retry; nothing of an answer has gone out yet).
+func (x *exchange) mayRetry() bool {
+	switch x.failure.Cause {
+	case pool.Canceled, pool.RequestBody, pool.BadRequest:
+		return false
+	}
+	retry := &x.set.Retry
+	limit := retry.Tries
+	if limit == 0 {
+		limit = len(x.members.endpoints) + 1
+	}
+	if len(x.record.Tries) >= limit || retry.Within > 0 && time.Since(x.record.Time) >= retry.Within {
+		return false
+	}
+	if x.body != nil && (x.body.spent.Load() || x.body.failed() != nil) || x.clientLeft() {
+		return false
+	}
+	return retry.Allows(x.r.Method, x.failure.Sent, x.failure.Cause == pool.Timeout)
+}
+
+// unanswered answers a request that no endpoint did.
+func (x *exchange) unanswered() bool {
+	if err := x.body.failed(); err != nil {
+		return x.badBody(err)
+	}
+	if x.clientLeft() {
+		return x.fail(policy.ClientClosed)
+	}
+	x.record.Error = x.failure.Error()
+	return x.fail(reasonOf(x.failure.Cause))
+}
+
+// interim passes an informational response (103) on to the client.
+func (x *exchange) interim(status int, from http.Header) error {
+	h := x.w.Header()
+	for name, values := range from {
+		h[name] = values
+	}
+	x.w.WriteHeader(status)
+	clear(h)
+	return nil
+}
+
+// continueTimeout is how long an endpoint may take to say "100 Continue" before the body is sent anyway.
+const continueTimeout = time.Second
+
+func (x *exchange) timeouts() pool.Timeouts {
+	t := &x.set.Timeouts
+	limits := pool.Timeouts{Connect: t.Connect, FirstByte: t.Read, ReadIdle: t.Read, WriteIdle: t.Send}
+	if x.body != nil && len(x.body.ahead) == 0 && x.r.Header["Expect"] != nil {
+		limits.Continue = continueTimeout
+	}
+	return limits
+}

@@ -1,0 +1,142 @@
+// Package proxy is the request path: from a client's request to an endpoint's answer.
+//
+// A request goes through the phases of package policy in their one order (steps, below); each phase is a method of exchange that
+// either answers, which ends the request, or leaves it to the next:
+//
+//	client    client.go   who is asking: address, scheme and host, by headers only if the peer is trusted
+//	route     route.go    host and path -> route; 404
+//	redirect  route.go    http to https, closed routes
+//	access    route.go    broken routes and backends without endpoints: 503
+//	body      body.go     size limit, buffering
+//	headers   headers.go  what the endpoint is told
+//	pick      pick.go     which endpoint
+//	forward   forward.go  sending, and another endpoint if that failed and may be repeated
+//	answer    answer.go   the response; upgrade.go when it is a 101
+//
+// Failures become answers in failure.go. Afterwards, whatever happened, the Observer and the AccessLog get a Record.
+//
+// A request loads the table once and keeps it to its end, so it never sees two generations. What must survive a table is in package
+// pool; bind.go ties the two together. In steady state a request makes next to no garbage: its state is pooled, the client's header
+// map is edited in place and sent on, and nothing of the server's is kept after ServeHTTP returns.
+package proxy
+
+import (
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// Tables is where the table in use is found; nil before the first one.
+type Tables interface {
+	Load() *route.Table
+}
+
+// Options are what a Proxy is made of. Tables and Pool are required.
+type Options struct {
+	Tables   Tables
+	Pool     *pool.Pool
+	Observer Observer  // nil observes nothing
+	Log      AccessLog // nil logs nothing
+	// HideReason leaves out the header X-Usher-Reason and the reason on error pages.
+	HideReason bool
+	// Panicked is told about a bug: a panic while a request was handled, which is answered 500. It may be nil.
+	Panicked func(r *http.Request, value any, stack []byte)
+}
+
+// Proxy is the http.Handler of the traffic ports.
+//
+// Its server must do what package http1 does: a ResponseWriter that is an io.ReaderFrom sends what it has before its source makes it
+// wait, and http.ErrAbortHandler cuts the connection.
+type Proxy struct {
+	tables   Tables
+	bindings bindings
+	observer Observer
+	log      AccessLog
+	hide     bool
+	panicked func(*http.Request, any, []byte)
+	tunnels  Tunnels
+	defaults *policy.Set
+	states   sync.Pool
+	buffers  sync.Pool
+}
+
+// New returns a Proxy. Before a table is swapped in, give it to Prepare, and after that to Settle.
+func New(o Options) *Proxy {
+	p := &Proxy{
+		tables: o.Tables, bindings: bindings{pool: o.Pool}, observer: o.Observer, log: o.Log,
+		hide: o.HideReason, panicked: o.Panicked, defaults: policy.Default(),
+	}
+	if p.observer == nil {
+		p.observer = nobody{}
+	}
+	p.states.New = func() any { return newExchange(p) }
+	p.buffers.New = func() any { return new(copyBuffer) }
+	return p
+}
+
+// step is one phase. run reports whether it answered.
+type step struct {
+	phase policy.Phase
+	run   func(*exchange) (answered bool)
+}
+
+// steps is the request path, in the order of policy.Phases. Never written.
+var steps = [...]step{
+	{policy.PhaseClient, (*exchange).client},
+	{policy.PhaseRoute, (*exchange).route},
+	{policy.PhaseRedirect, (*exchange).redirect},
+	{policy.PhaseAccess, (*exchange).access},
+	{policy.PhaseBody, (*exchange).limitBody},
+	{policy.PhaseHeaders, (*exchange).headers},
+	{policy.PhasePick, (*exchange).pick},
+	{policy.PhaseForward, (*exchange).forward},
+	{policy.PhaseAnswer, (*exchange).answer},
+}
+
+// ServeHTTP answers a request.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := p.states.Get().(*exchange)
+	x.begin(w, r)
+	defer x.end()
+	for i := range steps {
+		if steps[i].run(x) {
+			break
+		}
+	}
+}
+
+// end runs after the last phase, and after a panic.
+func (x *exchange) end() {
+	if v := recover(); v != nil {
+		x.recovered(v)
+	}
+	x.letGo()
+	p, aborted := x.proxy, x.aborted
+	x.record.Duration = time.Since(x.record.Time)
+	p.observer.Done(&x.record)
+	if p.log != nil {
+		p.log.Log(&x.record)
+	}
+	x.reset()
+	p.states.Put(x)
+	if aborted {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *exchange) recovered(v any) {
+	if v == http.ErrAbortHandler {
+		x.aborted = true
+		return
+	}
+	if x.proxy.panicked != nil {
+		x.proxy.panicked(x.r, v, debug.Stack())
+	}
+	x.record.Error = "panic"
+	x.fail(policy.Internal)
+}

@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// route finds what answers host and path.
+func (x *exchange) route() bool {
+	path, _, _ := strings.Cut(x.ask.Target, "?")
+	path, err := route.Normalize(path)
+	if err != nil {
+		x.record.Error = err.Error()
+		return x.fail(policy.BadRequest)
+	}
+	x.ask.Path = path
+	x.match = x.table.Lookup(normalHost(x.r.Host), path)
+	if x.match.Host == nil && path == "/healthz" && x.r.Method == http.MethodGet {
+		return x.healthy()
+	}
+	if x.match.Route == nil {
+		return x.fail(x.match.Reason)
+	}
+	x.record.Route = x.match.Route
+	if x.match.Route.Policy != nil {
+		x.set = x.match.Route.Policy
+	}
+	return false
+}
+
+// healthy answers the health check of a load balancer in front of us, which knows no host.
+func (x *exchange) healthy() bool {
+	x.begun = true
+	x.record.Status = http.StatusOK
+	x.w.WriteHeader(http.StatusOK)
+	return true
+}
+
+// redirect runs the decisions that come before any backend is looked at.
+func (x *exchange) redirect() bool {
+	tls := x.match.Host != nil && x.match.Host.TLS
+	answer := x.set.Early(&x.ask, tls, forgetful{})
+	switch {
+	case answer.Status == 0:
+		return false
+	case answer.Location != "":
+		return x.redirectTo(answer)
+	}
+	return x.fail(answer.Reason)
+}
+
+// forgetful is the policy.Env of real requests: notes are for explain.
+type forgetful struct{}
+
+// Note does nothing.
+func (forgetful) Note(policy.Phase, string) {}
+
+// access keeps a route that cannot be served to itself: it answers 503 and never falls through to a wider one.
+func (x *exchange) access() bool {
+	if x.match.Route.Broken != "" {
+		return x.fail(x.match.Route.Broken)
+	}
+	b := x.table.Backend(x.match.Route)
+	if b == nil {
+		return x.fail(policy.NoService)
+	}
+	x.record.Backend = b
+	if len(b.Endpoints) > 0 {
+		return false
+	}
+	if b.Reason != "" {
+		return x.fail(b.Reason)
+	}
+	return x.fail(policy.NoEndpoints)
+}
