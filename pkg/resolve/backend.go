@@ -177,10 +177,7 @@ func (r *Resolver) move(s *slot, index int) {
 	b := &r.backends
 	s.index = index
 	b.slots[index] = s
-	b.own()
-	if index < len(b.table) {
-		b.table[index] = s.backend
-	}
+	b.put(s)
 	for _, u := range s.users {
 		if u.ingress == nil || u.ingress.catchAll {
 			r.work.catchAll = true
@@ -201,11 +198,7 @@ func (r *Resolver) resolveSlot(s *slot) {
 	if s.backend == nil || !sameBackend(s.backend, found) {
 		s.backend = found
 	}
-	b.own()
-	for len(b.table) <= s.index {
-		b.table = append(b.table, nil)
-	}
-	b.table[s.index] = s.backend
+	b.put(s)
 	before := s.diagnostics
 	s.diagnostics = nil
 	for _, u := range s.users {
@@ -214,6 +207,18 @@ func (r *Resolver) resolveSlot(s *slot) {
 		}
 	}
 	r.problems.replace(before, s.diagnostics)
+}
+
+// put writes a backend to its place in the table.
+func (b *backends) put(s *slot) {
+	if s.index < len(b.table) && b.table[s.index] == s.backend {
+		return
+	}
+	b.own()
+	for len(b.table) <= s.index {
+		b.table = append(b.table, nil)
+	}
+	b.table[s.index] = s.backend
 }
 
 // note is something about a backend that everybody who names it is told.

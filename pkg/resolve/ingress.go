@@ -88,7 +88,7 @@ func (r *Resolver) replaceIngress(key object.Key, object *networkingv1.Ingress) 
 	if old != nil {
 		r.leave(old)
 	}
-	r.work.states = true
+	r.work.states[key] = true
 }
 
 // sameDeclaration tells whether two versions of an Ingress differ only in what Usher does not read, such as their status.

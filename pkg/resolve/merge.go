@@ -223,16 +223,45 @@ func (r *Resolver) defaultRoute() *route.Route {
 	return winner
 }
 
-// ingressStates lists what became of each Ingress, by namespace and name.
-func (r *Resolver) ingressStates() []route.IngressState {
-	states := make([]route.IngressState, 0, len(r.ingresses))
-	for in := range maps.Values(r.ingresses) {
-		states = append(states, route.IngressState{Object: in.ref, UID: string(in.object.UID), Claimed: in.verdict.claimed, Class: in.verdict.class})
+// ingressStates lists what became of each Ingress, by namespace and name; last is the list before, which is shared if nothing changed.
+func (r *Resolver) ingressStates(last []route.IngressState) []route.IngressState {
+	if len(r.work.states) > len(last)/8 {
+		return r.allStates()
 	}
-	slices.SortFunc(states, func(a, b route.IngressState) int {
-		return cmp.Or(cmp.Compare(a.Object.Namespace, b.Object.Namespace), cmp.Compare(a.Object.Name, b.Object.Name))
-	})
+	states := last
+	for key := range r.work.states {
+		i, found := slices.BinarySearchFunc(states, policy.Ref{Namespace: key.Namespace, Name: key.Name}, func(s route.IngressState, at policy.Ref) int {
+			return compareNames(s.Object, at)
+		})
+		in := r.ingresses[key]
+		switch {
+		case in == nil && found:
+			states = slices.Delete(slices.Clone(states), i, i+1)
+		case in != nil && !found:
+			states = slices.Insert(slices.Clip(states), i, in.state())
+		case in != nil && states[i] != in.state():
+			states = slices.Clone(states)
+			states[i] = in.state()
+		}
+	}
 	return states
+}
+
+func (r *Resolver) allStates() []route.IngressState {
+	states := make([]route.IngressState, 0, len(r.ingresses))
+	for _, in := range r.ingresses {
+		states = append(states, in.state())
+	}
+	slices.SortFunc(states, func(a, b route.IngressState) int { return compareNames(a.Object, b.Object) })
+	return states
+}
+
+func (in *ingress) state() route.IngressState {
+	return route.IngressState{Object: in.ref, UID: string(in.object.UID), Claimed: in.verdict.claimed, Class: in.verdict.class}
+}
+
+func compareNames(a, b policy.Ref) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -17,6 +17,7 @@ package resolve
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/usher-ingress/usher/pkg/object"
@@ -79,7 +80,7 @@ type work struct {
 	hosts    map[string]bool // hosts to merge again
 	names    map[string]bool // TLS names to decide again
 	entries  map[*ingress]bool
-	states   bool // whether Table.Ingresses differs
+	states   map[object.Key]bool // Ingresses read again
 	catchAll bool
 	classes  bool
 }
@@ -107,7 +108,7 @@ func New(o Options) *Resolver {
 // Table.Generation counts the calls; now only decides which certificates have expired.
 func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 	changed := compare(r.previous, s, r.table.Generation == 0)
-	r.work = work{snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, entries: map[*ingress]bool{}}
+	r.work = work{snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, entries: map[*ingress]bool{}, states: map[object.Key]bool{}}
 
 	r.resolveClasses(changed)
 	r.resolveIngresses(changed)
@@ -137,13 +138,10 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		Policy:       r.classes.global,
 		Certificates: r.tls.certificates,
 		Diagnostics:  r.problems.settle(),
-		Ingresses:    last.Ingresses,
+		Ingresses:    r.ingressStates(last.Ingresses),
 	}
 	if len(r.work.hosts) > 0 {
 		t.Hosts = last.Hosts.With(r.rebuiltHosts())
-	}
-	if r.work.states {
-		t.Ingresses = r.ingressStates()
 	}
 	return t
 }
@@ -152,10 +150,19 @@ func (r *Resolver) reportSources(s *object.Snapshot) {
 	var found []route.Diagnostic
 	for _, p := range s.Problems {
 		found = append(found, route.Diagnostic{
-			Severity: route.Error, Reason: policy.BadInput, Origin: policy.Origin{Object: policy.Ref{Kind: "Input", Name: p.Where}},
+			Severity: route.Error, Reason: policy.BadInput, Origin: inputOrigin(p.Where),
 			Message: p.Message, Effect: "this input is not used",
 		})
 	}
 	r.problems.replace(r.sources, found)
 	r.sources = found
+}
+
+// inputOrigin is where an input stands: "shop.yaml:12" is line 12 of an object of kind Input.
+func inputOrigin(where string) policy.Origin {
+	name, line := where, "as a whole"
+	if i := strings.LastIndexByte(where, ':'); i > 0 && digits(where[i+1:]) == len(where)-i-1 {
+		name, line = where[:i], "line "+where[i+1:]
+	}
+	return policy.Origin{Object: policy.Ref{Kind: "Input", Name: name}, Field: line}
 }

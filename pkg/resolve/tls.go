@@ -34,9 +34,10 @@ type tlsEntry struct {
 type tlsNames struct {
 	names        map[string]*tlsName
 	secrets      map[object.Key]*secret
+	unread       map[object.Key]bool // Secrets named for the first time
 	certificates *route.Certificates
-	owned        bool // whether certificates is a copy made in this turn
-	boundary     time.Time
+	owned        bool      // whether certificates is a copy made in this turn
+	boundary     time.Time // when the next certificate becomes valid or expires; zero if none does
 
 	defaults []route.Diagnostic
 }
@@ -55,7 +56,7 @@ type tlsClaim struct {
 }
 
 func newTLSNames() tlsNames {
-	return tlsNames{names: map[string]*tlsName{}, secrets: map[object.Key]*secret{}, certificates: &route.Certificates{}}
+	return tlsNames{names: map[string]*tlsName{}, secrets: map[object.Key]*secret{}, unread: map[object.Key]bool{}, certificates: &route.Certificates{}}
 }
 
 // readTLS reads spec.tls.
@@ -150,6 +151,7 @@ func (t *tlsNames) secret(key object.Key) *secret {
 	if s == nil {
 		s = &secret{}
 		t.secrets[key] = s
+		t.unread[key] = true
 	}
 	return s
 }
@@ -168,7 +170,8 @@ func (r *Resolver) resolveTLS(changed *changes, now time.Time) {
 	t := &r.tls
 	t.owned = false
 	r.readSecrets(changed)
-	if now.Before(r.now) || !t.boundary.IsZero() && !now.Before(t.boundary) {
+	crossed := now.Before(r.now) || !t.boundary.IsZero() && !now.Before(t.boundary)
+	if crossed {
 		r.allEntries()
 	}
 	for in := range r.work.entries {
@@ -181,24 +184,34 @@ func (r *Resolver) resolveTLS(changed *changes, now time.Time) {
 			r.resolveName(name, n)
 		}
 	}
-	t.boundary = r.nextBoundary(now)
+	if crossed || len(t.unread) > 0 || len(changed.secrets) > 0 {
+		t.boundary = r.nextBoundary(now)
+	}
+	clear(t.unread)
 }
 
 // readSecrets parses what changed, and what is named for the first time.
 func (r *Resolver) readSecrets(changed *changes) {
-	for key, s := range r.tls.secrets {
-		if s.object != nil && !changed.secrets[key] {
-			continue
-		}
-		before := s.object
-		s.read(key, r.work.snapshot.Secrets[key])
-		if s.object == before {
-			continue
-		}
-		for _, in := range s.users {
-			r.work.entries[in] = true
-			in.claimsOf(func(name string, _ tlsClaim) { r.work.names[name] = true })
-		}
+	for key := range changed.secrets {
+		r.readSecret(key)
+	}
+	for key := range r.tls.unread {
+		r.readSecret(key)
+	}
+}
+
+func (r *Resolver) readSecret(key object.Key) {
+	s := r.tls.secrets[key]
+	if s == nil {
+		return
+	}
+	before := s.object
+	if s.read(key, r.work.snapshot.Secrets[key]); s.object == before {
+		return
+	}
+	for _, in := range s.users {
+		r.work.entries[in] = true
+		in.claimsOf(func(name string, _ tlsClaim) { r.work.names[name] = true })
 	}
 }
 
@@ -210,7 +223,6 @@ func (r *Resolver) allEntries() {
 	}
 }
 
-// nextBoundary is when the first certificate becomes valid or expires; zero if none does.
 func (r *Resolver) nextBoundary(now time.Time) time.Time {
 	var next time.Time
 	consider := func(at time.Time) {

@@ -41,6 +41,7 @@ type printer struct {
 	io.Writer
 	table    *Table
 	settings map[*policy.Set]string // as text; routes share their Sets
+	global   []policy.Setting       // the controller's
 }
 
 func (p *printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p, format, args...) }
@@ -115,10 +116,12 @@ func (p *printer) describe(s *policy.Set) string {
 	return b.String()
 }
 
+// isGlobal tells whether a setting is the controller's own.
 func (p *printer) isGlobal(s policy.Setting) bool {
-	return p.table.Policy != nil && slices.ContainsFunc(p.table.Policy.Settings(), func(g policy.Setting) bool {
-		return g.Key == s.Key && g.Origin == s.Origin
-	})
+	if p.global == nil && p.table.Policy != nil {
+		p.global = p.table.Policy.Settings()
+	}
+	return slices.Contains(p.global, s)
 }
 
 func (p *printer) backends() {
