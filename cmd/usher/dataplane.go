@@ -6,21 +6,74 @@ import (
 
 	"github.com/usher-ingress/usher/pkg/admin"
 	"github.com/usher-ingress/usher/pkg/metrics"
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+	"github.com/usher-ingress/usher/pkg/proxy"
 	"github.com/usher-ingress/usher/pkg/route"
 	"github.com/usher-ingress/usher/pkg/server"
+	"go.uber.org/zap"
 )
 
+// dataPlane is the request path with what it remembers, and how the loop, the admin port and the metrics are tied to it.
 type dataPlane struct {
-	handler http.Handler
-	refused func(http.Header, *http.Request, server.Refusal) []byte
+	proxy   *proxy.Proxy
+	pool    *pool.Pool
+	metrics *metrics.Metrics
+	lines   *proxy.LineLog // nil without an access log
 }
 
-func newDataPlane(s *service, accessLog io.Writer) (*dataPlane, error) {
-	return &dataPlane{handler: http.NotFoundHandler()}, nil
+func newDataPlane(s *service, c *cluster, accessLog io.Writer) (*dataPlane, error) {
+	options, err := s.flags.objects.resolveOptions()
+	if err != nil {
+		return nil, err
+	}
+	d := &dataPlane{
+		metrics: s.metrics,
+		pool:    pool.New(pool.Options{Allow: options.AllowUpstream, AllowLoopback: options.AllowLoopback, DenyExtra: c.deny}),
+	}
+	po := proxy.Options{
+		Tables:     s.live,
+		Pool:       d.pool,
+		Observer:   &requests{metrics: s.metrics, byHost: s.flags.metricsByHost},
+		HideReason: !s.flags.reasonHeader,
+		Panicked: func(r *http.Request, value any, stack []byte) {
+			s.log.Error("a request made Usher panic", zap.Any("panic", value), zap.String("host", r.Host), zap.ByteString("stack", stack))
+		},
+	}
+	if d.lines = s.flags.logs.lines(accessLog); d.lines != nil {
+		po.Log = d.lines
+	}
+	d.proxy = proxy.New(po)
+	return d, nil
 }
-func (d *dataPlane) retain(...*route.Table)                                           {}
-func (d *dataPlane) endpoint(*route.Backend, *route.Endpoint) (e admin.EndpointState) { return }
-func (d *dataPlane) wanted(t *route.Table) func(metrics.Route) bool {
-	return func(metrics.Route) bool { return true }
+
+// retain is the controller's: before a swap it makes the newest Table ready. Old ones are given up in settle, right after the swap,
+// so that connections to endpoints that left close at once; requests that hold an old Table do without.
+func (d *dataPlane) retain(tables ...*route.Table) { d.proxy.Prepare(tables[0]) }
+
+func (d *dataPlane) settle(*route.Table) { d.proxy.Settle() }
+
+func (d *dataPlane) close() {
+	d.pool.Close()
+	if d.lines != nil {
+		_ = d.lines.Flush()
+	}
 }
-func (d *dataPlane) close() {}
+
+// endpoints is what the pool remembers, for the admin port.
+func (d *dataPlane) endpoints() []admin.EndpointState {
+	var all []admin.EndpointState
+	for _, s := range d.pool.Snapshot() {
+		all = append(all, admin.EndpointState{Address: s.Address, Protocol: s.Protocol, State: s.State, InFlight: s.InFlight,
+			Requests: s.Picks, Failures: s.Failed, Connections: s.Connections})
+	}
+	return all
+}
+
+// refused counts and answers a request that was none.
+func (d *dataPlane) refused(answer http.Header, _ *http.Request, why server.Refusal) []byte {
+	d.metrics.RequestRefused(why.Reason)
+	answer.Set("Content-Type", "text/plain; charset=utf-8")
+	answer.Set("X-Usher-Reason", string(policy.BadRequest))
+	return []byte(why.Detail + "\n")
+}

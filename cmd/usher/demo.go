@@ -111,6 +111,7 @@ func demoFlags(folder demoFolder) (*serveFlags, string, error) {
 	f.bind, f.adminBind = []string{"127.0.0.1"}, "127.0.0.1"
 	f.logs.level.value = "warn"
 	f.logs.format.value = "console"
+	f.logs.access = false
 	f.shutdownGrace = seconds(3 * time.Second)
 	var taken strings.Builder
 	for _, p := range []*uint16{&f.httpPort, &f.httpsPort, &f.adminPort} {

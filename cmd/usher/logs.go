@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 
+	"github.com/usher-ingress/usher/pkg/proxy"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -23,6 +24,17 @@ func (f *logFlags) logger(w io.Writer) *zap.Logger {
 		encoder = zapcore.NewConsoleEncoder(config)
 	}
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+}
+
+// lines is the access log on w, or nil without one.
+func (f *logFlags) lines(w io.Writer) *proxy.LineLog {
+	switch {
+	case !f.access:
+		return nil
+	case f.accessFormat.value == "nginx":
+		return proxy.NewLineLog(w, proxy.Nginx)
+	}
+	return proxy.NewLineLog(w, proxy.JSON)
 }
 
 // logAdoption tells which flags of ingress-nginx are not honoured.

@@ -30,20 +30,6 @@ func (t *turns) Failed(err error) {
 	t.log.Error("no new table; the last one goes on serving", zap.Error(err))
 }
 
-// countTable keeps the metrics to what the Table holds.
-func (s *service) countTable(t *route.Table) {
-	var list []metrics.Certificate
-	for _, c := range t.Certificates.All() {
-		m := metrics.Certificate{Namespace: c.Secret.Namespace, Secret: c.Secret.Name, NotAfter: c.Until}
-		if len(c.Names) > 0 {
-			m.Host = c.Names[0]
-		}
-		list = append(list, m)
-	}
-	s.metrics.Certificates(list)
-	s.metrics.Retain(s.dataPlane.wanted(t))
-}
-
 // publishers calls each in turn.
 func publishers(all ...func(*route.Table)) func(*route.Table) {
 	return func(t *route.Table) {
@@ -58,12 +44,17 @@ func publishers(all ...func(*route.Table)) func(*route.Table) {
 // teller logs each Diagnostic once: when it appears, and errors and warnings also when they are gone.
 type teller struct {
 	log  *zap.Logger
+	last []route.Diagnostic
 	told map[route.Diagnostic]bool
 }
 
 func newTeller(log *zap.Logger) *teller { return &teller{log: log, told: map[route.Diagnostic]bool{}} }
 
 func (t *teller) publish(table *route.Table) {
+	if sameList(t.last, table.Diagnostics) {
+		return
+	}
+	t.last = table.Diagnostics
 	now := make(map[route.Diagnostic]bool, len(table.Diagnostics))
 	for _, d := range table.Diagnostics {
 		now[d] = true
@@ -77,6 +68,11 @@ func (t *teller) publish(table *route.Table) {
 		}
 	}
 	t.told = now
+}
+
+// sameList tells whether a and b are one slice; a Table shares what did not change with the one before it.
+func sameList(a, b []route.Diagnostic) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 func (t *teller) tell(d route.Diagnostic) {

@@ -92,7 +92,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.dataPlane, err = newDataPlane(s, c.out); err != nil {
+	if s.dataPlane, err = newDataPlane(s, cluster, c.out); err != nil {
 		return nil, err
 	}
 	s.controller = controller.New(controller.Options{
@@ -100,7 +100,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 		Resolver: resolve.New(options),
 		Live:     s.live,
 		Retain:   s.dataPlane.retain,
-		Publish:  publishers(newTeller(s.log).publish, s.countTable, cluster.publish),
+		Publish:  publishers(s.dataPlane.settle, newTeller(s.log).publish, (&counter{metrics: s.metrics, byHost: f.metricsByHost}).publish, cluster.publish),
 		Observer: &turns{metrics: s.metrics, log: s.log},
 	})
 	if err := s.newServers(b); err != nil {
@@ -119,7 +119,7 @@ func (s *service) newServers(b build) error {
 	s.server, err = server.New(server.Options{
 		Plain:    s.flags.listen(s.flags.httpPort),
 		Secure:   s.flags.listen(s.flags.httpsPort),
-		Handler:  s.dataPlane.handler,
+		Handler:  s.dataPlane.proxy,
 		TLS:      certificates.Config(),
 		Limits:   s.flags.limits.options(),
 		Refused:  s.dataPlane.refused,
@@ -142,7 +142,7 @@ func (s *service) newServers(b build) error {
 		Tables:    s.live,
 		Ready:     s.ready,
 		Metrics:   s.metrics.Handler(),
-		Endpoint:  s.dataPlane.endpoint,
+		Endpoints: s.dataPlane.endpoints,
 		Version:   b.version,
 		Profiling: s.flags.profiling,
 	})
