@@ -44,8 +44,10 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		dropUnderscores(r.Header)
 	}
 	delete(r.Header, "Proxy") // CGI programs take it for the variable HTTP_PROXY
+	p := newPatience(w, r, &s.server.limits)
+	defer p.end()
 	defer s.rescue(r)
-	s.server.options.Handler.ServeHTTP(w, r)
+	s.server.options.Handler.ServeHTTP(p, r)
 }
 
 // rescue logs a panic of the handler, and resets the stream as x/net/http2 does with one.
