@@ -137,12 +137,10 @@ func forbiddenTrailer(id fieldID, name string) bool {
 }
 
 // announced returns the trailer map that net/http promises: the names of the
-// Trailer field with nil values, filled at the end of the body.
-func announced(fields *fieldSet) http.Header {
-	list, ok := fields.header["Trailer"]
-	if !ok {
-		return nil
-	}
+// Trailer field with nil values, filled at the end of the body. To announce
+// the framing itself for the end is an error.
+func announced(fields *fieldSet) (http.Header, *ProtocolError) {
+	list := fields.header["Trailer"]
 	delete(fields.header, "Trailer")
 	t := make(http.Header, len(list))
 	for _, line := range list {
@@ -152,10 +150,14 @@ func announced(fields *fieldSet) http.Header {
 			if !isToken(name) {
 				continue
 			}
-			if c, id := canonicalName(name); !forbiddenTrailer(id, c) {
+			c, id := canonicalName(name)
+			if id == idContentLength || id == idTransferEncoding || id == idTrailer {
+				return nil, malformed("bad-trailer", "Trailer announces %s", c)
+			}
+			if !forbiddenTrailer(id, c) {
 				t[c] = nil
 			}
 		}
 	}
-	return t
+	return t, nil
 }

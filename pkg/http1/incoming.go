@@ -178,7 +178,11 @@ func (x *clientExchange) parseResponse(head string) error {
 		return nil
 	}
 	if x.fields.has(idTrailer) {
-		x.res.Trailer = announced(&x.fields)
+		t, err := announced(&x.fields)
+		if err != nil {
+			return err
+		}
+		x.res.Trailer = t
 	}
 	if err := x.settleFraming(); err != nil {
 		return err

@@ -108,6 +108,7 @@ var refused = []struct {
 	{"xchunked", post("Transfer-Encoding: xchunked"), "400 bad-coding"},
 	{"chunked,", post("Transfer-Encoding: chunked,"), "400 bad-coding"},
 	{"vertical tab chunked", post("Transfer-Encoding: \x0bchunked"), "400 bad-value"},
+	{"trailer of framing", post("Transfer-Encoding: chunked\r\nTrailer: Content-Length"), "400 bad-trailer"},
 	{"expectation", post("Content-Length: 5\r\nExpect: 200-ok"), "417 expectation"},
 	{"two expectations", post("Content-Length: 5\r\nExpect: 100-continue\r\nExpect: x"), "417 expectation"},
 

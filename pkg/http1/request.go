@@ -42,8 +42,7 @@ func (x *exchange) parseRequest(head string) *ProtocolError {
 	}
 	x.req.Header = x.fields.header
 	x.settleConnection()
-	x.settleTrailer()
-	return nil
+	return x.settleTrailer()
 }
 
 func (x *exchange) parseRequestLine(line string) *ProtocolError {
@@ -193,9 +192,13 @@ func (x *exchange) settleConnection() {
 	x.req.Close = h.close || h.minor == 0 && !h.keepAlive
 }
 
-func (x *exchange) settleTrailer() {
+func (x *exchange) settleTrailer() *ProtocolError {
 	if x.fields.has(idTrailer) {
-		x.req.Trailer = announced(&x.fields)
+		t, err := announced(&x.fields)
+		if err != nil {
+			return err
+		}
+		x.req.Trailer = t
 	}
 	if x.head.framing != byChunks {
 		x.req.Trailer = nil
@@ -204,6 +207,7 @@ func (x *exchange) settleTrailer() {
 		// that were not announced.
 		x.req.Trailer = make(http.Header)
 	}
+	return nil
 }
 
 // settleFraming finds how the body ends, or refuses (RFC 9112 6.1, 6.3).

@@ -199,6 +199,7 @@ var incoming = []struct {
 	{"unknown coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "malformed"},
 	{"chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "malformed"},
 	{"coding on 1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "malformed"},
+	{"trailer of framing", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n0\r\n\r\n", "malformed"},
 	{"101 not asked for", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", "malformed"},
 	{"endless interim", strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 40), "malformed"},
 	{"large head", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("b", 70<<10), "malformed"},
