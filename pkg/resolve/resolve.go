@@ -161,7 +161,7 @@ func (r *Resolver) reportSources(s *object.Snapshot) {
 // inputOrigin is where an input stands: "shop.yaml:12" is line 12 of an object of kind Input.
 func inputOrigin(where string) policy.Origin {
 	name, line := where, "as a whole"
-	if i := strings.LastIndexByte(where, ':'); i > 0 && digits(where[i+1:]) == len(where)-i-1 {
+	if i := strings.LastIndexByte(where, ':'); i > 0 && i+1 < len(where) && digits(where[i+1:]) == len(where)-i-1 {
 		name, line = where[:i], "line "+where[i+1:]
 	}
 	return policy.Origin{Object: policy.Ref{Kind: "Input", Name: name}, Field: line}

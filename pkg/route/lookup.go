@@ -2,6 +2,7 @@ package route
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/usher-ingress/usher/pkg/policy"
@@ -92,29 +93,41 @@ func (h *Hosts) Find(name string) *Host {
 
 // Paths are the paths of one host.
 type Paths struct {
-	exact   map[string]*Route
-	prefix  map[string]*Route // without a trailing slash; "" is "/"
-	longest int               // length of the longest prefix, which bounds the work of a lookup
-	routes  []*Route
+	exact    map[string]*Route
+	prefixes []prefix          // longest first
+	index    map[string]*Route // of prefixes, where they are many; nil where trying each is faster
+	routes   []*Route
 }
+
+// prefix is the path of a Prefix route without a trailing slash; "" is "/".
+type prefix struct {
+	path  string
+	route *Route
+}
+
+// fewPrefixes is up to how many are tried one by one: comparing strings that mostly differ early beats hashing the path once for each
+// of its elements.
+const fewPrefixes = 16
 
 // NewPaths indexes routes by path and type. Each pair must be unique; "/a" and "/a/" are the same Prefix.
 func NewPaths(routes []*Route) Paths {
 	p := Paths{routes: routes}
 	for _, r := range routes {
-		if r.Type == Exact {
-			if p.exact == nil {
-				p.exact = map[string]*Route{}
-			}
-			p.exact[r.Path] = r
+		if r.Type != Exact {
+			p.prefixes = append(p.prefixes, prefix{strings.TrimSuffix(r.Path, "/"), r})
 			continue
 		}
-		if p.prefix == nil {
-			p.prefix = map[string]*Route{}
+		if p.exact == nil {
+			p.exact = map[string]*Route{}
 		}
-		key := strings.TrimSuffix(r.Path, "/")
-		p.prefix[key] = r
-		p.longest = max(p.longest, len(key))
+		p.exact[r.Path] = r
+	}
+	slices.SortFunc(p.prefixes, func(a, b prefix) int { return len(b.path) - len(a.path) })
+	if len(p.prefixes) > fewPrefixes {
+		p.index = make(map[string]*Route, len(p.prefixes))
+		for _, prefix := range p.prefixes {
+			p.index[prefix.path] = prefix.route
+		}
 	}
 	return p
 }
@@ -127,22 +140,33 @@ func (p *Paths) Find(path string) *Route {
 	if r, ok := p.exact[path]; ok {
 		return r
 	}
-	if p.prefix == nil {
-		return nil
+	if p.index != nil {
+		return p.findIndexed(path)
 	}
-	return p.findPrefix(path)
+	for i := range p.prefixes {
+		if p.prefixes[i].covers(path) {
+			return p.prefixes[i].route
+		}
+	}
+	return nil
 }
 
-// findPrefix tries the path's own prefixes that end at an element, longest first.
-func (p *Paths) findPrefix(path string) *Route {
+// covers tells whether a path is the prefix or goes on below it.
+func (p *prefix) covers(path string) bool {
+	n := len(p.path)
+	return len(path) >= n && path[:n] == p.path && (len(path) == n || path[n] == '/')
+}
+
+// findIndexed looks up the path's own prefixes that end at an element, longest first.
+func (p *Paths) findIndexed(path string) *Route {
 	end := len(path)
-	if end > p.longest {
-		if end = p.longest; path[end] != '/' {
+	if longest := len(p.prefixes[0].path); end > longest {
+		if end = longest; path[end] != '/' {
 			end = strings.LastIndexByte(path[:end], '/')
 		}
 	}
 	for end >= 0 {
-		if r, ok := p.prefix[path[:end]]; ok {
+		if r, ok := p.index[path[:end]]; ok {
 			return r
 		}
 		end = strings.LastIndexByte(path[:end], '/')

@@ -20,18 +20,32 @@ func Normalize(path string) (string, error) {
 	return normalize(path)
 }
 
+// isNormal tells whether normalize would return path as it is. Elements that merely begin with a dot, such as ".well-known", are normal.
 func isNormal(path string) bool {
 	for i := 0; i < len(path); i++ {
 		switch path[i] {
 		case '%':
 			return false
 		case '/':
-			if i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.') {
+			if !startsNormal(path[i+1:]) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// startsNormal tells whether the element that rest begins with is neither empty, unless it is the last, nor "." nor "..".
+func startsNormal(rest string) bool {
+	if rest == "" || rest[0] != '/' && rest[0] != '.' {
+		return true
+	}
+	dots := 0
+	for dots < len(rest) && rest[dots] == '.' {
+		dots++
+	}
+	ends := dots == len(rest) || rest[dots] == '/'
+	return dots > 2 || !ends
 }
 
 func normalize(path string) (string, error) {

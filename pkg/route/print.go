@@ -15,10 +15,13 @@ import (
 //
 //	host shop.example.com, TLS
 //	  Exact  /cart  -> demo/cart:80  by Ingress demo/shop spec.rules[0].http.paths[0]
-//	  Prefix /      -> demo/web:80  by Ingress demo/shop spec.rules[0].http.paths[1]  ssl-redirect=false
+//	  Prefix /  -> demo/web:80  by Ingress demo/shop spec.rules[0].http.paths[1]  ssl-redirect=false
+//	         instead of Ingress demo/new spec.rules[0].http.paths[0]
 //	backend demo/cart:80  10.0.0.1:8080 10.0.0.2:8080
 //	backend demo/web:80  503 no-endpoints: Service demo/web has no endpoints: its selector app=web matches no running Pod
 //	certificate shop.example.com  Secret demo/shop-tls (ECDSA)
+//
+// What follows the Origin of a route are the settings somebody wrote for it, beyond the controller's own.
 func (t *Table) Print(w io.Writer) {
 	p := printer{Writer: w, table: t, settings: map[*policy.Set]string{}}
 	p.hosts()

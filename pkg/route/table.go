@@ -20,7 +20,8 @@ type Table struct {
 	// Changed is when the oldest change that led to this Table was seen, or made where the object says so; zero if unknown.
 	Changed time.Time
 
-	Hosts    *Hosts
+	Hosts *Hosts
+	// Backends have unique names and none is nil. A Backend's index may differ from one Table to the next.
 	Backends []*Backend
 	// Default answers what no host or path claims; nil answers 404.
 	Default *Route
@@ -96,7 +97,8 @@ type Backend struct {
 	Protocol policy.Protocol
 	// Endpoints are the ones new requests go to: all that are ready, or where none is, those still serving.
 	Endpoints []Endpoint
-	// Draining are terminating endpoints that still serve: only sticky holders go there. Unready are the rest, for explain.
+	// Draining are terminating endpoints that still serve: only sticky holders go there. Unready are the rest, for explain: those that
+	// are not ready, and ready ones that are meant for another zone.
 	Draining []Endpoint
 	Unready  []Endpoint
 	// Reason is why Endpoints is empty; "" otherwise. Detail says it with names.
@@ -154,7 +156,7 @@ type Diagnostic struct {
 	Effect   string        `json:"effect"`  // on traffic
 }
 
-// String is one line: severity, origin, message, effect.
+// String is one line: severity, reason, origin, message, effect.
 func (d Diagnostic) String() string {
 	s := string(d.Severity) + " " + string(d.Reason) + " " + d.Origin.String() + ": " + d.Message
 	if d.Effect != "" {
