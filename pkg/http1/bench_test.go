@@ -1,25 +1,27 @@
 package http1
 
 import (
-	"bufio"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // small is what a typical client sends through a proxy.
 const small = "GET /api/v1/items?page=2 HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: wrk/4.1.0\r\nAccept: */*\r\nAccept-Encoding: gzip\r\nX-Request-Id: 0123456789abcdef\r\n\r\n"
 
-// rawUpstream answers every request with one canned response, with as little
+const smallResponse = "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\nhello world\n"
+
+// rawUpstream answers every read with one canned response, with as little
 // work as possible and no allocation.
 func rawUpstream(t testing.TB, response string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
+	l := listen(t)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -63,31 +65,125 @@ func proxyHandler(tr *Transport) http.Handler {
 	})
 }
 
-const smallResponse = "HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: text/plain\r\nContent-Length: 12\r\nConnection: keep-alive\r\n\r\nhello world\n"
-
-func exchangeOnce(c net.Conn, br *bufio.Reader, request, scratch []byte) error {
+func exchangeOnce(c net.Conn, request, scratch []byte) error {
 	if _, err := c.Write(request); err != nil {
 		return err
 	}
-	_, err := br.Read(scratch)
+	_, err := c.Read(scratch)
 	return err
 }
 
-func BenchmarkProxyGET(b *testing.B) {
+// userTime reports the CPU time of this process, all of it: client, proxy and
+// upstream share it in these benchmarks.
+func userTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano())
+}
+
+func benchmarkExchange(b *testing.B, addr string, request string) {
+	c := connect(b, addr)
+	_ = c.SetDeadline(time.Time{})
+	scratch := make([]byte, 64<<10)
+	begun := userTime(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := exchangeOnce(c.Conn, []byte(request), scratch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(userTime(b)-begun)/float64(b.N), "user-ns/op")
+}
+
+// BenchmarkDirect is the client and the upstream without a proxy: what to
+// take off the figures of the others.
+func BenchmarkDirect(b *testing.B) {
+	benchmarkExchange(b, rawUpstream(b, smallResponse), small)
+}
+
+func BenchmarkServed(b *testing.B) {
+	text := []byte("hello world\n")
+	benchmarkExchange(b, serve(b, &Server{MaxRequests: -1, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(text)
+	})}), small)
+}
+
+func BenchmarkProxied(b *testing.B) {
 	tr := &Transport{Dial: dialTo(rawUpstream(b, smallResponse))}
-	front := serve(b, &Server{Handler: proxyHandler(tr), MaxRequests: -1})
-	c, err := net.Dial("tcp", front)
+	benchmarkExchange(b, serve(b, &Server{Handler: proxyHandler(tr), MaxRequests: -1}), small)
+}
+
+func BenchmarkProxiedPost(b *testing.B) {
+	tr := &Transport{Dial: dialTo(rawUpstream(b, smallResponse))}
+	benchmarkExchange(b, serve(b, &Server{Handler: proxyHandler(tr), MaxRequests: -1}),
+		"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+}
+
+// BenchmarkParseHead is a browser's request, head only.
+func BenchmarkParseHead(b *testing.B) {
+	head := "GET /shop/cart?item=42 HTTP/1.1\r\nHost: shop.example.com\r\nConnection: keep-alive\r\nsec-ch-ua: \"Chromium\";v=\"130\"\r\n" +
+		"sec-ch-ua-mobile: ?0\r\nUpgrade-Insecure-Requests: 1\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36\r\n" +
+		"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\nSec-Fetch-Site: same-origin\r\n" +
+		"Accept-Encoding: gzip, deflate, br, zstd\r\nAccept-Language: en-US,en;q=0.9\r\nCookie: session=" + strings.Repeat("0123456789abcdef", 16) + "\r\n\r\n"
+	s := &Server{}
+	s.prepare()
+	x := takeExchange(&serverConn{server: s})
+	b.ReportAllocs()
+	b.SetBytes(int64(len(head)))
+	for b.Loop() {
+		x.freshContext()
+		x.req, x.head = *x.blank, requestHead{}
+		if err := x.parseRequest(head); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDownload moves large bodies through a proxy; bytes per second, and
+// the CPU time of the whole process.
+func BenchmarkDownload(b *testing.B) {
+	const size = 64 << 20
+	config := &tls.Config{Certificates: []tls.Certificate{certificate(b)}}
+	content := make([]byte, 1<<20)
+	back := serve(b, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/length" {
+			w.Header().Set("Content-Length", fmt.Sprint(size))
+		}
+		for range size / len(content) {
+			_, _ = w.Write(content)
+		}
+	})})
+	for _, secure := range []bool{false, true} {
+		for _, path := range []string{"/length", "/chunked"} {
+			b.Run(fmt.Sprintf("tls=%t%s", secure, path), func(b *testing.B) {
+				tr := &Transport{Dial: dialTo(back)}
+				front := serveMaybeTLS(b, &Server{Handler: proxyHandler(tr)}, secure, config)
+				b.SetBytes(size)
+				begun := userTime(b)
+				for b.Loop() {
+					download(b, front, path, secure)
+				}
+				b.ReportMetric(float64(userTime(b)-begun)/float64(b.N)/1e6, "user-ms/op")
+			})
+		}
+	}
+}
+
+func download(b *testing.B, addr, path string, secure bool) {
+	c, err := dialMaybeTLS(addr, secure)(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	br := bufio.NewReader(c)
-	scratch := make([]byte, 4096)
-	request := []byte(small)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := exchangeOnce(c, br, request, scratch); err != nil {
-			b.Fatal(err)
-		}
+	conn := &client{b, c, newReader(c)}
+	conn.say("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n")
+	res, err := http.ReadResponse(conn.r, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, res.Body); n != 64<<20 || err != nil {
+		b.Fatal(n, err)
 	}
 }
