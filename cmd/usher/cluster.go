@@ -1,15 +1,21 @@
 package main
 
 import (
+	"context"
 	"net/netip"
 	"net/url"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/usher-ingress/usher/pkg/controller"
 	"github.com/usher-ingress/usher/pkg/metrics"
 	"github.com/usher-ingress/usher/pkg/route"
 	"github.com/usher-ingress/usher/pkg/server"
 	"github.com/usher-ingress/usher/pkg/source"
+	"github.com/usher-ingress/usher/pkg/status"
 	"go.uber.org/zap"
+	"k8s.io/client-go/kubernetes"
 )
 
 // cluster is where objects come from and where status goes: an API server, or a folder, which takes no status.
@@ -17,7 +23,7 @@ type cluster struct {
 	source  controller.Source
 	publish func(*route.Table) // nil when nothing is written
 	deny    []netip.Prefix     // the API server's address, which no backend may have
-	status  func(*server.Group)
+	status  *status.Writer     // nil with a folder
 }
 
 func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, error) {
@@ -29,7 +35,54 @@ func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, e
 		return nil, err
 	}
 	options.Observer, options.Log = m, log
-	return &cluster{source: source.NewCluster(options), deny: apiServer(config.Host)}, nil
+	objects := source.NewCluster(options)
+	writer, err := newStatus(f, options.Client, status.Options{Statuses: objects.IngressStatus, Observer: m, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{source: objects, publish: writer.Publish, deny: apiServer(config.Host), status: writer}, nil
+}
+
+// newStatus completes o by the flags and by what Kubernetes tells a Pod about itself.
+func newStatus(f *serveFlags, client kubernetes.Interface, o status.Options) (*status.Writer, error) {
+	service, err := f.status.service()
+	if err != nil {
+		return nil, err
+	}
+	o.Client, o.Update, o.ClearOnShutdown = client, f.status.update, f.status.updateOnShutdown
+	o.Addresses, o.Service = f.status.publishAddresses, service
+	o.ElectionID, o.Namespace, o.Identity = f.status.electionID, ownNamespace(), ownName()
+	writer, err := status.New(o)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return writer, nil
+}
+
+// serviceAccountNamespace is where Kubernetes tells a Pod its namespace.
+const serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// ownNamespace is the namespace of this Pod; outside of a cluster it is $POD_NAMESPACE, or "default".
+func ownNamespace() string {
+	if n := os.Getenv("POD_NAMESPACE"); n != "" {
+		return n
+	}
+	if n, err := os.ReadFile(serviceAccountNamespace); err == nil {
+		return strings.TrimSpace(string(n))
+	}
+	return "default"
+}
+
+// ownName tells this replica from the others: $POD_NAME, or the host's name, which is the Pod's in a Pod.
+func ownName() string {
+	if n := os.Getenv("POD_NAME"); n != "" {
+		return n
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "usher-" + strconv.Itoa(os.Getpid())
+	}
+	return name
 }
 
 // apiServer is the address of the API server, when its URL has one rather than a name.
@@ -47,7 +100,9 @@ func apiServer(host string) []netip.Prefix {
 
 // addParts adds what writes to the cluster.
 func (c *cluster) addParts(parts *server.Group) {
-	if c.status != nil {
-		c.status(parts)
+	if c.status == nil {
+		return
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	parts.Add(func() error { return c.status.Run(ctx) }, func(error) { cancel() })
 }
