@@ -93,7 +93,7 @@ func (a *Admin) dashboard(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *Admin) view(filter string) *view {
-	v := &view{Style: template.CSS(dashboardCSS), Version: a.options.Version, Filter: filter} //nolint:gosec // our own file
+	v := &view{Style: template.CSS(dashboardCSS), Version: a.options.Version, Filter: filter}
 	if err := a.ready(); err != nil {
 		v.NotReady = err.Error()
 	}

@@ -104,7 +104,7 @@ func classOf(status int) int {
 
 // code bounds the label: an application may answer with any number, which is then told by its class.
 func code(status int) string {
-	if int(status) < len(codes) && status >= 0 && codes[status] != "" {
+	if status < len(codes) && status >= 0 && codes[status] != "" {
 		return codes[status]
 	}
 	return strconv.Itoa(classOf(status)) + "xx"

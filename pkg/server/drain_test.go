@@ -51,7 +51,10 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 		c := client(t, protocols...)
 		bodies := make(chan string)
 		go func() {
-			_, body := get(t, c, "https://"+s.https)
+			resp, body := get(t, c, "https://"+s.https)
+			if protocol == "HTTP/1.1" && !resp.Close {
+				t.Error("no Connection: close on an answer during the drain")
+			}
 			bodies <- body
 		}()
 		if got := <-g.entered; got != protocol {

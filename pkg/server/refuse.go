@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -56,7 +57,7 @@ func (s *strict) rescue(r *http.Request) {
 	if value == nil {
 		return
 	}
-	if value != http.ErrAbortHandler { //nolint:errorlint // it is this very value that is panicked with
+	if err, ok := value.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 		s.server.panicked(r, value, debug.Stack())
 	}
 	panic(http.ErrAbortHandler)
