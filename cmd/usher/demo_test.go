@@ -34,7 +34,7 @@ func TestDemo(t *testing.T) {
 		if len(words) == 0 || strings.HasPrefix(line, "#") {
 			continue
 		}
-		got := ""
+		var got string
 		switch {
 		case words[0] == "curl":
 			got = curl(t, words[1:])

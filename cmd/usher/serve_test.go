@@ -213,13 +213,14 @@ func TestDrain(t *testing.T) {
 
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	folder := t.TempDir()
+	anyHost := strings.NewReplacer("host: site.test, ", "")
 	arrived := make(chan struct{}, 1)
-	write(t, folder, "all.yaml", site("web", backend(t, func(_ http.ResponseWriter, r *http.Request) {
+	write(t, folder, "all.yaml", anyHost.Replace(site("web", backend(t, func(_ http.ResponseWriter, r *http.Request) {
 		arrived <- struct{}{}
 		<-r.Context().Done()
-	})))
+	}))))
 	p := serve(t, "--manifests", folder, "--shutdown-delay=0", "--shutdown-grace-period=10m")
-	go p.get("site.test", "/")
+	go func() { _, _ = http.Get("http://" + p.http) }()
 	<-arrived
 	p.signal()
 	time.Sleep(2 * echoTime)
