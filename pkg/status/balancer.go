@@ -1,0 +1,163 @@
+package status
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/object"
+	"github.com/usher-ingress/usher/pkg/route"
+	"go.uber.org/zap"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
+	"k8s.io/client-go/util/workqueue"
+)
+
+const (
+	// recheck is how often every Ingress is compared, for a status that somebody else changed.
+	recheck = time.Minute
+	// lookup is how often the Service is asked for its addresses.
+	lookup = 10 * time.Second
+	// writers is how many statuses are written at the same time, and writesPerSecond how many in a second, after a first burst.
+	writers, writesPerSecond, writeBurst = 4, 50, 100
+)
+
+// balancers keeps status.loadBalancer of every claimed Ingress. It lives while this replica leads.
+type balancers struct {
+	w     *Writer
+	queue workqueue.TypedRateLimitingInterface[object.Key]
+	pace  flowcontrol.RateLimiter
+	work  sync.WaitGroup
+
+	table   *route.Table // last followed
+	checked time.Time
+	asked   time.Time // when the Service was
+
+	mu        sync.Mutex
+	addresses []networkingv1.IngressLoadBalancerIngress
+	known     bool // addresses is; until then nothing is written
+	claimed   map[object.Key]types.UID
+	written   map[types.UID][]networkingv1.IngressLoadBalancerIngress
+}
+
+func newBalancers(w *Writer) *balancers {
+	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[object.Key](100*time.Millisecond, 30*time.Second)
+	return &balancers{
+		w: w, queue: workqueue.NewTypedRateLimitingQueue(limiter), pace: flowcontrol.NewTokenBucketRateLimiter(writesPerSecond, writeBurst),
+		addresses: w.fixed, known: len(w.fixed) > 0, written: map[types.UID][]networkingv1.IngressLoadBalancerIngress{},
+	}
+}
+
+// follow takes in the Table and queues the Ingresses to compare.
+func (b *balancers) follow(ctx context.Context, t *route.Table) {
+	if t == nil {
+		return
+	}
+	moved := b.ask(ctx)
+	if t == b.table && !moved && time.Since(b.checked) < recheck {
+		return
+	}
+	if b.table == nil {
+		for range writers {
+			b.work.Go(func() { b.run(ctx) })
+		}
+	}
+	b.table, b.checked = t, time.Now()
+	claimed := map[object.Key]types.UID{}
+	for _, i := range t.Ingresses {
+		if i.Claimed {
+			claimed[object.Key{Namespace: i.Object.Namespace, Name: i.Object.Name}] = types.UID(i.UID)
+		}
+	}
+	b.mu.Lock()
+	b.claimed = claimed
+	b.mu.Unlock()
+	for k := range claimed {
+		b.queue.Add(k)
+	}
+}
+
+// stop waits until no write is under way, and returns the addresses that were written.
+func (b *balancers) stop() []networkingv1.IngressLoadBalancerIngress {
+	b.queue.ShutDown()
+	b.work.Wait()
+	return b.addresses
+}
+
+// ask looks at the Service now and then, and returns whether its addresses moved.
+func (b *balancers) ask(ctx context.Context) bool {
+	o := b.w.options
+	if len(b.w.fixed) > 0 || o.Service.Name == "" || time.Since(b.asked) < lookup {
+		return false
+	}
+	b.asked = time.Now()
+	service, err := o.Client.CoreV1().Services(o.Service.Namespace).Get(ctx, o.Service.Name, metav1.GetOptions{})
+	if err != nil {
+		b.w.log.Warn("the Service whose addresses are to be published cannot be read; the last ones stay", zap.Stringer("service", o.Service), zap.Error(err))
+		return false
+	}
+	found := addressesOf(service)
+	if len(found) == 0 {
+		return false // a load balancer that is still being made; what is published must not go away for it
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	moved := !b.known || !same(found, b.addresses)
+	b.addresses, b.known = found, true
+	return moved
+}
+
+func (b *balancers) run(ctx context.Context) {
+	for {
+		k, shutdown := b.queue.Get()
+		if shutdown {
+			return
+		}
+		if ctx.Err() == nil {
+			b.settle(ctx, k)
+		}
+		b.queue.Done(k)
+	}
+}
+
+// settle compares one Ingress and writes its status if it differs.
+func (b *balancers) settle(ctx context.Context, k object.Key) {
+	b.mu.Lock()
+	addresses, known, uid, claimed := b.addresses, b.known, b.claimed[k], b.isClaimed(k)
+	b.mu.Unlock()
+	if !known || !claimed {
+		return
+	}
+	wrote, err := b.w.put(ctx, target{k, uid, b.pace}, addresses)
+	switch {
+	case ctx.Err() != nil:
+	case apierrors.IsNotFound(err): // deleted, or replaced by another of that name: the next Table knows
+		b.queue.Forget(k)
+	case err != nil:
+		b.w.log.Warn("status not written; trying again", zap.Stringer("ingress", k), zap.Error(err))
+		b.queue.AddRateLimited(k)
+	default:
+		b.queue.Forget(k)
+		if wrote {
+			b.note(k, uid, addresses)
+		}
+	}
+}
+
+func (b *balancers) isClaimed(k object.Key) bool {
+	_, ok := b.claimed[k]
+	return ok
+}
+
+// note remembers what was written, and warns if the same was written before: somebody undid it.
+func (b *balancers) note(k object.Key, uid types.UID, addresses []networkingv1.IngressLoadBalancerIngress) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if last, ok := b.written[uid]; ok && same(last, addresses) {
+		b.w.log.Warn("somebody else changed this status, and it was written again: is there another controller for its class?", zap.Stringer("ingress", k))
+	}
+	b.written[uid] = addresses
+}
