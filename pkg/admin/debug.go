@@ -112,11 +112,16 @@ func (a *Admin) backends(w http.ResponseWriter, r *http.Request) {
 			b.print(w)
 		}
 	})
+	for _, b := range list {
+		if b.Reason != "" {
+			fmt.Fprintf(w, "%s: 503 %s: %s\n", b.Name, b.Reason, b.Detail)
+		}
+	}
 }
 
 func (b *backendForm) print(w io.Writer) {
 	if len(b.Endpoints) == 0 {
-		fmt.Fprintf(w, "%s\tnone: 503 %s: %s\n", b.Name, b.Reason, b.Detail)
+		fmt.Fprintf(w, "%s\tnone\t-\t-\t-\t-\t-\t-\t-\t-\n", b.Name)
 	}
 	for _, e := range b.Endpoints {
 		start := fmt.Sprintf("%s\t%s\t%s\t%s", b.Name, e.Address, cmp.Or(e.Pod, "-"), e.Condition)
@@ -124,7 +129,7 @@ func (b *backendForm) print(w io.Writer) {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\n", start, s.Protocol, s.State, s.InFlight, s.Requests, s.Failures, s.Connections)
 		}
 		if len(e.Seen) == 0 {
-			fmt.Fprintf(w, "%s\t-\tno requests yet\n", start)
+			fmt.Fprintf(w, "%s\t-\tnot used yet\t0\t0\t0\t0\n", start)
 		}
 	}
 }

@@ -49,6 +49,15 @@ func (h *histogram) observe(v int64) {
 	h.sum.Add(v)
 }
 
+func (h *histogram) empty() bool {
+	for i := range h.counts {
+		if h.counts[i].Load() > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 func (h *histogram) metric(desc *prometheus.Desc, labels []string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(h.bounds.upper))
 	var total uint64

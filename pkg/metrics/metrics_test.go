@@ -68,12 +68,14 @@ usher_requests_total{code="200",host="shop.example.com",ingress="shop",ingress_n
 usher_requests_total{code="404",host="",ingress="",ingress_namespace="",method="GET",reason="no-host",service=""} 1
 usher_requests_total{code="502",host="shop.example.com",ingress="shop",ingress_namespace="demo",method="GET",reason="endpoint-refused",service="cart"} 1
 `)
+	if got := samplesOf(t, m, "usher_upstream_duration_seconds_count{"); len(got) != 1 {
+		t.Errorf("where no endpoint was asked there is no time to tell: %q", got)
+	}
 	for _, want := range []string{
 		`usher_request_duration_seconds_bucket{ingress="shop",ingress_namespace="demo",service="cart",status_class="2xx",le="0.002"} 0`,
 		`usher_request_duration_seconds_bucket{ingress="shop",ingress_namespace="demo",service="cart",status_class="2xx",le="0.005"} 1`,
 		`usher_request_duration_seconds_sum{ingress="shop",ingress_namespace="demo",service="cart",status_class="2xx"} 0.003`,
 		`usher_upstream_duration_seconds_count{ingress="shop",ingress_namespace="demo",service="cart",status_class="2xx"} 1`,
-		`usher_upstream_duration_seconds_count{ingress="shop",ingress_namespace="demo",service="cart",status_class="5xx"} 0`,
 		`usher_request_size_bytes_bucket{ingress="shop",ingress_namespace="demo",service="cart",status_class="2xx",le="100"} 1`,
 		`usher_response_size_bytes_bucket{ingress="shop",ingress_namespace="demo",service="cart",status_class="2xx",le="1000"} 0`,
 		`usher_response_size_bytes_bucket{ingress="shop",ingress_namespace="demo",service="cart",status_class="2xx",le="+Inf"} 1`,

@@ -88,7 +88,9 @@ func (s *serviceSeries) collect(of service, out chan<- prometheus.Metric) {
 		labels := []string{of.namespace, of.ingress, of.service, strconv.Itoa(class) + "xx"}
 		clean(labels)
 		out <- c.duration.metric(s.kinds.duration, labels)
-		out <- c.upstream.metric(s.kinds.upstream, labels)
+		if !c.upstream.empty() { // most errors are made before an endpoint is asked
+			out <- c.upstream.metric(s.kinds.upstream, labels)
+		}
 		out <- c.received.metric(s.kinds.received, labels)
 		out <- c.sent.metric(s.kinds.sent, labels)
 	}
