@@ -28,7 +28,7 @@ func TestChange(t *testing.T) {
 	u := s.usher()
 	u.expect("http://change.example/", "blue")
 	l := u.load("http://steady.example/")
-	upgraded := u.upgrade("change.example", s)
+	upgraded := u.upgrade("upgrade.example", s)
 
 	s.route("change", "change.example", "/", "green")
 	u.expect("http://change.example/", "green")

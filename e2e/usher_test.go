@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -73,7 +74,7 @@ func (s *scene) launch(flags ...string) *usher {
 	}
 	s.t.Cleanup(func() {
 		if s.t.Failed() {
-			s.t.Log(u.process.Tail(60))
+			s.t.Logf("%s\n%s", cmd, u.tail())
 		}
 		u.process.Kill()
 	})
@@ -85,6 +86,15 @@ func (u *usher) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return u.process.Stop(ctx)
+}
+
+// tail is the end of what the replica has printed, less the requests that went
+// well.
+func (u *usher) tail() string {
+	lines := slices.DeleteFunc(strings.Split(u.process.Log(), "\n"), func(line string) bool {
+		return strings.Contains(line, `"status":200`)
+	})
+	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }
 
 // usherCommand is the program under test. The first race it has ends it.
