@@ -20,7 +20,7 @@ type options struct {
 	rounds             int
 	duration           time.Duration
 	out, profile       string
-	usher              string
+	usher, before      string
 	proxyCPU, loadCPU  int
 	hosts, idle        int
 }
@@ -81,6 +81,7 @@ func parseFlags(args []string) (options, error) {
 	flags.StringVar(&opt.out, "out", "", "file for the Markdown; a complete run writes "+resultsFile+" unless this says otherwise")
 	flags.StringVar(&opt.profile, "profile", "", "folder for a CPU profile of Usher in each scenario, taken in one extra turn")
 	flags.StringVar(&opt.usher, "usher", "", "an usher binary (default: built from ./cmd/usher)")
+	flags.StringVar(&opt.before, "before", "", "another usher binary, to compare a change with what was before it")
 	flags.IntVar(&opt.proxyCPU, "proxy-cpu", 1, "core of the proxy that is measured")
 	flags.IntVar(&opt.loadCPU, "load-cpu", 0, "core of everything else")
 	flags.IntVar(&opt.hosts, "hosts", 10000, "other hosts in Usher's table")

@@ -55,6 +55,7 @@ func proxies() []proxy {
 		{name: "nginx", required: true, log: true, find: onPath("nginx", "-v"), setup: configured("nginx.conf", "{{path}} -p {{dir}} -c {{file}} -e stderr")},
 		{name: "haproxy", required: true, log: true, find: onPath("haproxy", "-v"), setup: configured("haproxy.cfg", "{{path}} -db -f {{file}}")},
 		{name: "usher", log: true, find: buildUsher, setup: setupUsher},
+		{name: "before", log: true, find: findBefore, setup: setupUsher},
 		{name: "reverseproxy", required: true, find: buildBaseline, setup: setupBaseline},
 		{name: "engine", onDemand: true, find: buildEngine, setup: setupEngine},
 		{name: "caddy", log: true, find: onPath("caddy", "version"), setup: configured("Caddyfile", "{{path}} run --adapter caddyfile --config {{file}}")},

@@ -45,6 +45,7 @@ type site struct {
 	Small, Go          string // addresses of the backends
 	Hosts              int    // other hosts in Usher's table
 	usher              string // a ready binary; empty means to build one
+	before             string // another one; empty means that there is none
 	proxyCPU           int
 	backend            *child
 	own                *goBackend
@@ -59,7 +60,7 @@ func openSite(ctx context.Context, opt options) (*site, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // nginx's worker is another user
 		return nil, err
 	}
-	s := &site{Dir: dir, Hosts: opt.hosts, usher: opt.usher, proxyCPU: opt.proxyCPU}
+	s := &site{Dir: dir, Hosts: opt.hosts, usher: opt.usher, before: opt.before, proxyCPU: opt.proxyCPU}
 	if err := s.open(ctx, opt.loadCPU); err != nil {
 		s.close()
 		return nil, err

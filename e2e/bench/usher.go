@@ -18,11 +18,25 @@ func buildUsher(ctx context.Context, s *site) (path, version string, err error) 
 			return "", "", err
 		}
 	}
+	version, err = usherVersion(ctx, path)
+	return path, version, err
+}
+
+// findBefore is the binary of -before.
+func findBefore(ctx context.Context, s *site) (path, version string, err error) {
+	if s.before == "" {
+		return "", "", nil
+	}
+	version, err = usherVersion(ctx, s.before)
+	return s.before, version, err
+}
+
+func usherVersion(ctx context.Context, path string) (string, error) {
 	out, err := exec.CommandContext(ctx, path, "version").Output()
 	if err != nil {
-		return "", "", fmt.Errorf("%s version: %w", path, err)
+		return "", fmt.Errorf("%s version: %w", path, err)
 	}
-	return path, strings.Join(strings.Fields(string(out)), " "), nil
+	return strings.Join(strings.Fields(string(out)), " "), nil
 }
 
 // setupUsher writes the manifests of the real hosts and of the many others: one Ingress, Service and EndpointSlice each, as a cluster
