@@ -14,6 +14,7 @@ const settle = 50 * time.Millisecond
 // connections. When ctx ends first it cuts what is left and returns an error that says how many those were.
 func (s *Server) Drain(ctx context.Context) error {
 	s.stopAccepting()
+	defer s.end.Do(func() { close(s.ended) })
 	ended := make(chan struct{})
 	go func() {
 		s.conns.running.Wait()
@@ -52,6 +53,7 @@ func (s *Server) settle(ctx context.Context, ended <-chan struct{}) bool {
 // Close ends the server at once and cuts every connection.
 func (s *Server) Close() error {
 	s.stopAccepting()
+	defer s.end.Do(func() { close(s.ended) })
 	err := s.closeHTTP1()
 	s.conns.closeAll()
 	ended := make(chan struct{})

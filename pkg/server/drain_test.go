@@ -244,6 +244,43 @@ func TestDrainSendsGoAway(t *testing.T) {
 	}
 }
 
+// A part of a Group ends the others when it returns, so Serve must not before the drain is over.
+func TestServeLastsAsLongAsTheDrain(t *testing.T) {
+	g := newGate()
+	s, err := New(Options{Handler: g, Plain: []string{"127.0.0.1:0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve() }()
+	body := make(chan string, 1)
+	go func() {
+		_, got := get(t, client(t), "http://"+s.Plain()[0].String())
+		body <- got
+	}()
+	<-g.entered
+	drained := make(chan error, 1)
+	go func() { drained <- s.Drain(context.Background()) }()
+	until(t, "listener closed", func() bool { return refuses(s.Plain()[0].String()) })
+	select {
+	case <-served:
+		t.Error("Serve returned while a request was in flight")
+	case <-time.After(2 * settle):
+	}
+	close(g.leave)
+	if got := <-body; got != "done" {
+		t.Errorf("got %q", got)
+	}
+	for what, result := range map[string]<-chan error{"Drain": drained, "Serve": served} {
+		if err := <-result; err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestDrainBeforeServe(t *testing.T) {
 	s, err := New(Options{Handler: http.HandlerFunc(tell), Plain: []string{"127.0.0.1:0"}})
 	if err != nil {

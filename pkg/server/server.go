@@ -78,6 +78,8 @@ type Server struct {
 	stopped   bool
 	stopping  chan struct{}  // closed when no more connections are to be accepted
 	accepting sync.WaitGroup // the accept loops
+	end       sync.Once
+	ended     chan struct{} // closed when Drain or Close has done its work
 }
 
 // New makes a Server that does not listen yet.
@@ -88,7 +90,7 @@ func New(o Options) (*Server, error) {
 	if len(o.Secure) > 0 && o.TLS == nil {
 		return nil, errors.New("server: HTTPS addresses without a TLS configuration")
 	}
-	s := &Server{options: o, limits: o.Limits.withDefaults(), log: o.Log, observer: o.Observer, conns: newConnections(), stopping: make(chan struct{})}
+	s := &Server{options: o, limits: o.Limits.withDefaults(), log: o.Log, observer: o.Observer, conns: newConnections(), stopping: make(chan struct{}), ended: make(chan struct{})}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
@@ -145,7 +147,8 @@ func (s *Server) addresses(name string) []net.Addr {
 	return out
 }
 
-// Serve accepts connections on all bound addresses until Drain or Close, and then returns nil.
+// Serve accepts connections on all bound addresses until Drain or Close. It returns nil when that has done its work, not when it
+// begins: a Group that has Serve as a part must not end while requests are being finished.
 func (s *Server) Serve() error {
 	s.mu.Lock()
 	if !s.stopped {
@@ -154,8 +157,7 @@ func (s *Server) Serve() error {
 		}
 	}
 	s.mu.Unlock()
-	<-s.stopping
-	s.accepting.Wait()
+	<-s.ended
 	return nil
 }
 
