@@ -93,7 +93,7 @@ func (t *h2) RoundTripWith(req *http.Request, call *Call) (*http.Response, error
 		return nil, x.failure("read head", err)
 	}
 	x.received.Store(true)
-	x.setIdle(limits.ReadIdle)
+	x.begin(response.Body, limits.ReadIdle)
 	response.Body = &streamBody{ReadCloser: response.Body, x: x}
 	return response, nil
 }
@@ -129,6 +129,7 @@ type stream struct {
 
 	mu      sync.Mutex
 	settled bool // the final response has begun: no interim one may be passed on any more
+	body    io.Closer
 }
 
 func (x *stream) start() {
@@ -160,6 +161,10 @@ func (x *stream) check() {
 	}
 	x.timedOut.Store(true)
 	x.cancel(os.ErrDeadlineExceeded)
+	if x.body != nil {
+		// While the library waits for more of the request it does not look at the context, and a read of the response would go on.
+		_ = x.body.Close()
+	}
 }
 
 func (x *stream) stop() {
@@ -168,6 +173,14 @@ func (x *stream) stop() {
 	if x.transport.closed.Load() {
 		x.transport.transport.CloseIdleConnections()
 	}
+}
+
+// begin goes from waiting for the response to reading its body.
+func (x *stream) begin(body io.Closer, idle time.Duration) {
+	x.mu.Lock()
+	x.body = body
+	x.mu.Unlock()
+	x.setIdle(idle)
 }
 
 func (x *stream) settle() {

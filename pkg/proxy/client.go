@@ -139,8 +139,8 @@ func targetOf(uri string) string {
 // newID makes a request id: 128 random bits in hex, as nginx does. It is no secret.
 func newID() string {
 	var bits [16]byte
-	binary.NativeEndian.PutUint64(bits[:8], rand.Uint64()) //nolint:gosec // see above
-	binary.NativeEndian.PutUint64(bits[8:], rand.Uint64()) //nolint:gosec // see above
+	binary.NativeEndian.PutUint64(bits[:8], rand.Uint64())
+	binary.NativeEndian.PutUint64(bits[8:], rand.Uint64())
 	var text [32]byte
 	hex.Encode(text[:], bits[:])
 	return string(text[:])

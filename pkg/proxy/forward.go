@@ -86,7 +86,7 @@ func (x *exchange) settle(cause pool.Cause) {
 // mayRetry decides whether another endpoint is tried after failure (policy.Retry; nothing of an answer has gone out yet).
 func (x *exchange) mayRetry() bool {
 	switch x.failure.Cause {
-	case pool.Canceled, pool.RequestBody, pool.BadRequest:
+	case pool.Canceled, pool.RequestBody, pool.BadRequest, pool.Malformed:
 		return false
 	}
 	retry := &x.set.Retry

@@ -354,7 +354,7 @@ func (r *rig) client(h2 bool) *http.Client {
 	protocols.SetHTTP1(!h2)
 	protocols.SetHTTP2(h2)
 	tr := &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Protocols: protocols, //nolint:gosec // a test's own server
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Protocols: protocols,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", r.secure)
 		},

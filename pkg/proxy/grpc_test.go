@@ -1,0 +1,198 @@
+package proxy_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+)
+
+// grpcApp speaks HTTP/2, in the clear or over TLS, and answers each line of a stream at once, with a status in the trailer.
+func grpcApp(t *testing.T, secure bool) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		w.Header().Set("X-Proto", r.Proto)
+		w.Header().Set("X-Te", r.Header.Get("Te"))
+		w.WriteHeader(http.StatusOK)
+		w.(http.Flusher).Flush()
+		in := bufio.NewReader(r.Body)
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				break
+			}
+			_, _ = io.WriteString(w, "got "+line)
+			w.(http.Flusher).Flush()
+		}
+		w.Header().Set("Grpc-Status", "0")
+	}))
+	s.Config.Protocols = &http.Protocols{}
+	s.Config.Protocols.SetUnencryptedHTTP2(!secure)
+	s.Config.Protocols.SetHTTP2(secure)
+	if secure {
+		s.EnableHTTP2 = true
+		s.TLS = &tls.Config{NextProtos: []string{"h2"}}
+		s.StartTLS()
+	} else {
+		s.Start()
+	}
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+func speaks(p policy.Protocol) func(s *policy.Set) {
+	return func(s *policy.Set) { s.Upstream.Protocol = p }
+}
+
+func TestGRPC(t *testing.T) {
+	for _, protocol := range []policy.Protocol{policy.GRPC, policy.GRPCS} {
+		t.Run(string(protocol), func(t *testing.T) {
+			r := newRig(t, tableOf([]string{grpcApp(t, protocol == policy.GRPCS)}, with(speaks(protocol))))
+			body, feed := io.Pipe()
+			req, _ := http.NewRequest(http.MethodPost, "https://app.test/pkg.Service/Method", body)
+			req.Header.Set("Content-Type", "application/grpc")
+			req.Header.Set("Te", "trailers")
+			res, err := r.client(true).Do(req) // the head comes before the first message
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			if res.ProtoMajor != 2 || res.Header.Get("X-Proto") != "HTTP/2.0" || res.Header.Get("X-Te") != "trailers" {
+				t.Errorf("%s %v", res.Proto, res.Header)
+			}
+			in := bufio.NewReader(res.Body)
+			for i := range 5 { // both ways at once
+				fmt.Fprintf(feed, "message %d\n", i)
+				if line, err := in.ReadString('\n'); line != fmt.Sprintf("got message %d\n", i) {
+					t.Fatalf("%q %v", line, err)
+				}
+			}
+			_ = feed.Close()
+			if rest, err := io.ReadAll(in); len(rest) != 0 || err != nil {
+				t.Errorf("%q %v", rest, err)
+			}
+			if res.Trailer.Get("Grpc-Status") != "0" {
+				t.Errorf("trailer %v", res.Trailer)
+			}
+			if s := r.pool.Snapshot(); s[0].Protocol != string(protocol) || s[0].Picks != 1 {
+				t.Errorf("pool %+v", s)
+			}
+		})
+	}
+}
+
+func TestGRPCFailures(t *testing.T) {
+	silent := raw(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+	for _, c := range []struct {
+		name    string
+		address string
+		path    string
+		code    int
+		reason  policy.Reason
+		grpc    string
+	}{
+		{"refused", nowhere(t), "/", 502, policy.EndpointRefused, "14"},
+		{"silent", silent, "/", 504, policy.EndpointTimeout, "14"},
+		{"not HTTP/2", app(t, echo), "/", 502, policy.EndpointReset, "14"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, tableOf([]string{c.address}, with(func(s *policy.Set) {
+				speaks(policy.GRPC)(s)
+				s.Timeouts.Read = 200 * time.Millisecond
+			})))
+			req, _ := http.NewRequest(http.MethodPost, "https://app.test"+c.path, http.NoBody)
+			req.Header.Set("Content-Type", "application/grpc")
+			res, err := r.client(true).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			status(t, res, c.code, c.reason)
+			if res.Header.Get("Grpc-Status") != c.grpc || res.Header.Get("Grpc-Message") != string(c.reason) {
+				t.Errorf("%v", res.Header)
+			}
+		})
+	}
+}
+
+// TestQuietGRPCStreamEnds: silence in both directions for the read timeout.
+func TestQuietGRPCStreamEnds(t *testing.T) {
+	r := newRig(t, tableOf([]string{grpcApp(t, false)}, with(func(s *policy.Set) {
+		speaks(policy.GRPC)(s)
+		s.Timeouts.Read = 100 * time.Millisecond
+	})))
+	body, feed := io.Pipe()
+	defer feed.Close()
+	req, _ := http.NewRequest(http.MethodPost, "https://app.test/", body)
+	res, err := r.client(true).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := io.ReadAll(res.Body); err == nil {
+		t.Error("the stream ended as if it were complete")
+	}
+	if rec := r.record(1); rec.Reason != policy.EndpointTimeout {
+		t.Errorf("record %+v", rec)
+	}
+}
+
+func TestTLSUpstream(t *testing.T) {
+	names := make(chan string, 10)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(echo))
+	s.TLS = &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		names <- h.ServerName
+		return nil, nil
+	}}
+	s.StartTLS()
+	defer s.Close()
+	address := s.Listener.Addr().String()
+	for _, protocol := range []policy.Protocol{policy.HTTPS, policy.AutoHTTP} {
+		r := newRig(t, tableOf([]string{address}, with(speaks(protocol))))
+		res, err := r.client(false).Get("https://app.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode != 200 {
+			t.Errorf("%s: %s %s", protocol, res.Status, body)
+			continue
+		}
+		if name := <-names; name != "" {
+			t.Errorf("a server name was sent: %q", name)
+		}
+	}
+	plain := newRig(t, tableOf([]string{address})) // plain HTTP to a TLS port
+	res, _ := plain.get("/")
+	if res.StatusCode != 400 { // net/http's own answer; others reset
+		t.Error(res.Status)
+	}
+	wrong := newRig(t, tableOf([]string{app(t, echo)}, with(speaks(policy.HTTPS))))
+	res, _ = wrong.get("/")
+	status(t, res, 502, policy.EndpointRefused)
+}
+
+// TestAppProtocol: the Service's word counts where the route says nothing.
+func TestAppProtocol(t *testing.T) {
+	table := tableOf([]string{grpcApp(t, false)})
+	table.Backends[0].Protocol = policy.GRPC
+	r := newRig(t, table)
+	res, body := r.get("/")
+	if res.StatusCode != 200 || body != "" || res.Header.Get("X-Proto") != "HTTP/2.0" {
+		t.Errorf("%s %q %v", res.Status, body, res.Header)
+	}
+	if s := r.pool.Snapshot(); s[0].Protocol != pool.H2C.String() {
+		t.Errorf("%+v", s)
+	}
+}
