@@ -3,7 +3,7 @@ package source
 import (
 	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -118,19 +118,18 @@ func defaultEndpointSlice(o *discoveryv1.EndpointSlice) {
 
 // addressType is inferred from the first address; an API server would refuse a slice without one.
 func addressType(endpoints []discoveryv1.Endpoint) discoveryv1.AddressType {
-	for _, e := range endpoints {
-		for _, a := range e.Addresses {
-			addr, err := netip.ParseAddr(strings.TrimSpace(a))
-			switch {
-			case err != nil:
-				return discoveryv1.AddressTypeFQDN
-			case addr.Is4():
-				return discoveryv1.AddressTypeIPv4
-			}
-			return discoveryv1.AddressTypeIPv6
-		}
+	i := slices.IndexFunc(endpoints, func(e discoveryv1.Endpoint) bool { return len(e.Addresses) > 0 })
+	if i < 0 {
+		return discoveryv1.AddressTypeIPv4
 	}
-	return discoveryv1.AddressTypeIPv4
+	addr, err := netip.ParseAddr(endpoints[i].Addresses[0])
+	switch {
+	case err != nil:
+		return discoveryv1.AddressTypeFQDN
+	case addr.Is4():
+		return discoveryv1.AddressTypeIPv4
+	}
+	return discoveryv1.AddressTypeIPv6
 }
 
 func defaultSecret(o *corev1.Secret) {

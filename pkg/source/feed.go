@@ -201,7 +201,7 @@ func (c *Cluster) remove(kind object.Kind, k object.Key) {
 func (c *Cluster) keys(kind object.Kind) []object.Key {
 	keys := c.store.kinds[kind].keys()
 	if kind == object.Ingress {
-		keys = append(keys, c.spaces.hidden()...)
+		keys = append(keys, c.spaces.kept()...)
 	}
 	return keys
 }

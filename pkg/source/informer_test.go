@@ -246,7 +246,6 @@ func TestClusterOneNamespaceAndServicesOutside(t *testing.T) {
 // observer counts.
 type observer struct {
 	mu     sync.Mutex
-	states []bool
 	errors map[string]int
 	told   chan bool
 }

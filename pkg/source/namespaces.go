@@ -53,8 +53,8 @@ func (n *namespaces) namespace(o metav1.Object, s *store) {
 	}
 }
 
-// hidden are the Ingresses that are kept, in use or not.
-func (n *namespaces) hidden() []object.Key {
+// kept are the Ingresses that were read, in use or not.
+func (n *namespaces) kept() []object.Key {
 	keys := make([]object.Key, 0, len(n.ingresses))
 	for k := range n.ingresses {
 		keys = append(keys, k)
