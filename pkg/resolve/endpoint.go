@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
@@ -32,12 +33,11 @@ type candidate struct {
 // findEndpoints collects the endpoints of all slices and sorts them into those that get requests and those that do not.
 func (f *finding) findEndpoints() {
 	slicesOf := f.resolver.work.snapshot.EndpointSlices[f.key.service]
-	seen := survey{addresses: map[netip.AddrPort]int{}}
+	var seen survey
 	for _, slice := range slicesOf {
 		f.readSlice(slice, &seen)
 	}
-	slices.SortFunc(seen.candidates, func(a, b candidate) int { return a.Addr.Compare(b.Addr) })
-	f.distribute(seen.candidates)
+	f.distribute(unique(seen.candidates))
 	if len(seen.denied) > 0 {
 		f.reportDenied(seen.denied)
 	}
@@ -49,10 +49,9 @@ func (f *finding) findEndpoints() {
 // survey is what the slices of a Service hold.
 type survey struct {
 	candidates []candidate
-	addresses  map[netip.AddrPort]int // index of the candidate
-	denied     []netip.Addr           // addresses nobody may be sent to
-	endpoints  int                    // in all slices, with or without the port
-	names      bool                   // there are slices of names rather than addresses
+	denied     []netip.Addr // addresses nobody may be sent to
+	endpoints  int          // in all slices, with or without the port
+	names      bool         // there are slices of names rather than addresses
 }
 
 func (f *finding) readSlice(slice *discoveryv1.EndpointSlice, seen *survey) {
@@ -61,6 +60,7 @@ func (f *finding) readSlice(slice *discoveryv1.EndpointSlice, seen *survey) {
 		return
 	}
 	seen.endpoints += len(slice.Endpoints)
+	seen.candidates = slices.Grow(seen.candidates, len(slice.Endpoints))
 	port, ok := f.slicePort(slice)
 	if !ok {
 		return
@@ -74,23 +74,31 @@ func (f *finding) readSlice(slice *discoveryv1.EndpointSlice, seen *survey) {
 // number stands for all ports.
 func (f *finding) slicePort(slice *discoveryv1.EndpointSlice) (uint16, bool) {
 	if len(slice.Ports) == 0 && len(f.service.Spec.Ports) == 0 {
-		return uint16(f.port.Port), true
+		return portNumber(f.port.Port)
 	}
 	for i := range slice.Ports {
 		p := &slice.Ports[i]
 		if p.Protocol != nil && !isTCP(*p.Protocol) || orEmpty(p.Name) != f.port.Name {
 			continue
 		}
-		switch {
-		case p.Port != nil:
-			return uint16(*p.Port), true
-		case f.port.TargetPort.IntValue() > 0:
-			return uint16(f.port.TargetPort.IntValue()), true
+		if p.Port != nil {
+			return portNumber(*p.Port)
 		}
-		return uint16(f.port.Port), true
+		return portNumber(f.targetNumber())
 	}
 	return 0, false
 }
+
+// targetNumber is the Service port's targetPort where that is a number, else the port itself.
+func (f *finding) targetNumber() int32 {
+	if target := f.port.TargetPort.IntVal; f.port.TargetPort.Type == intstr.Int && target > 0 {
+		return target
+	}
+	return f.port.Port
+}
+
+// portNumber refuses what only a file can hold.
+func portNumber(n int32) (uint16, bool) { return uint16(n), n > 0 && n <= 65535 }
 
 func (f *finding) readEndpoint(e *discoveryv1.Endpoint, port uint16, seen *survey) {
 	for _, text := range e.Addresses[:min(1, len(e.Addresses))] {
@@ -103,7 +111,7 @@ func (f *finding) readEndpoint(e *discoveryv1.Endpoint, port uint16, seen *surve
 			seen.denied = append(seen.denied, addr)
 			continue
 		}
-		seen.add(f.candidate(e, netip.AddrPortFrom(addr, port)))
+		seen.candidates = append(seen.candidates, f.candidate(e, netip.AddrPortFrom(addr, port)))
 	}
 }
 
@@ -126,23 +134,17 @@ func (f *finding) candidate(e *discoveryv1.Endpoint, addr netip.AddrPort) candid
 	return c
 }
 
-// add keeps one candidate for each address: while a Pod moves from one slice to another it stands in both for a moment, and the
-// better account of it counts.
-func (s *survey) add(c candidate) {
-	i, ok := s.addresses[c.Addr]
-	if !ok {
-		s.addresses[c.Addr] = len(s.candidates)
-		s.candidates = append(s.candidates, c)
-		return
-	}
-	if betterAccount(c, s.candidates[i]) {
-		s.candidates[i] = c
-	}
+// unique sorts candidates and keeps one for each address: while a Pod moves from one slice to another it stands in both for a moment,
+// and the better account of it counts, whichever is seen first.
+func unique(candidates []candidate) []candidate {
+	slices.SortFunc(candidates, func(a, b candidate) int {
+		return cmp.Or(a.Addr.Compare(b.Addr), -compareAccounts(&a, &b))
+	})
+	return slices.CompactFunc(candidates, func(a, b candidate) bool { return a.Addr == b.Addr })
 }
 
-// betterAccount orders two accounts of one address, the same whichever is seen first.
-func betterAccount(a, b candidate) bool {
-	rank := func(c candidate) int {
+func compareAccounts(a, b *candidate) int {
+	rank := func(c *candidate) int {
 		switch {
 		case c.Ready:
 			return 2
@@ -152,7 +154,7 @@ func betterAccount(a, b candidate) bool {
 		return 0
 	}
 	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.PodUID, b.PodUID),
-		cmp.Compare(a.Node, b.Node), cmp.Compare(a.Zone, b.Zone), slices.Compare(a.zones, b.zones)) > 0
+		cmp.Compare(a.Node, b.Node), cmp.Compare(a.Zone, b.Zone), slices.Compare(a.zones, b.zones))
 }
 
 // distribute sorts candidates into Endpoints, Draining and Unready.

@@ -13,9 +13,10 @@ import (
 // a connection is made, and the addresses it leads to are checked there once more; what can be refused by name is refused here.
 func (f *finding) findExternal() {
 	name := strings.TrimSuffix(strings.ToLower(f.service.Spec.ExternalName), ".")
-	port := f.port.Port
-	if target := f.port.TargetPort.IntValue(); target > 0 {
-		port = int32(target)
+	port, ok := portNumber(f.targetNumber())
+	if !ok {
+		f.fail(policy.NoPort, "Service %s has the port number %d; want one from 1 to 65535", f.key.service, f.targetNumber())
+		return
 	}
 	endpoint := route.Endpoint{Ready: true, Serving: true}
 	if addr, err := netip.ParseAddr(name); err == nil {
@@ -24,7 +25,7 @@ func (f *finding) findExternal() {
 			f.fail(policy.ExternalNameRefused, "Service %s has the externalName %s, which is loopback, link-local or no host's; --allow-upstream-cidr opens it", f.key.service, name)
 			return
 		}
-		endpoint.Addr = netip.AddrPortFrom(addr, uint16(port))
+		endpoint.Addr = netip.AddrPortFrom(addr, port)
 		f.Endpoints = []route.Endpoint{endpoint}
 		return
 	}

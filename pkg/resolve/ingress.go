@@ -357,12 +357,10 @@ func backendOf(namespace string, b *networkingv1.IngressBackend) (backendKey, po
 	}
 }
 
-// collectUses lists the backends of all paths, each once.
+// collectUses lists the backends of all paths, each once with the first field that names it.
 func (in *ingress) collectUses() {
-	seen := map[backendKey]bool{}
 	add := func(p *path) {
-		if p.broken == "" && !seen[p.backend] {
-			seen[p.backend] = true
+		if p.broken == "" {
 			in.uses = append(in.uses, use{p.backend, p.field})
 		}
 	}
@@ -374,4 +372,8 @@ func (in *ingress) collectUses() {
 	if in.fallback != nil && (in.catchAll || len(in.hosts) > 0) {
 		add(in.fallback)
 	}
+	slices.SortStableFunc(in.uses, func(a, b use) int {
+		return cmp.Or(cmp.Compare(a.key.service.Name, b.key.service.Name), cmp.Compare(a.key.port, b.key.port))
+	})
+	in.uses = slices.CompactFunc(in.uses, func(a, b use) bool { return a.key == b.key })
 }

@@ -61,7 +61,10 @@ func (r *Resolver) rebuiltHosts() map[string]*route.Host {
 
 func (r *Resolver) merge(name string, v *virtualHost) {
 	slices.SortFunc(v.claims, func(a, b claim) int { return older(a.ingress, b.ingress) })
-	m := merging{resolver: r, virtualHost: v, places: map[place]*route.Route{}}
+	m := merging{resolver: r, virtualHost: v}
+	if len(v.claims) > 1 || len(v.claims[0].rules.paths) > fewPaths {
+		m.places = map[place]*route.Route{}
+	}
 	m.host = &route.Host{Name: name, TLS: r.tls.covers(name), Origin: v.claims[0].at(v.claims[0].rules.field)}
 	for _, broken := range []bool{false, true} {
 		for _, c := range v.claims {
@@ -88,9 +91,11 @@ func compareRoutes(a, b *route.Route) int {
 type merging struct {
 	resolver *Resolver
 	*virtualHost
-	places map[place]*route.Route
+	places map[place]*route.Route // nil where looking through routes is faster
 	routes []*route.Route
 }
+
+const fewPaths = 8
 
 // place is what only one Ingress can have. "/a" and "/a/" are the same Prefix.
 type place struct {
@@ -99,19 +104,38 @@ type place struct {
 }
 
 func (m *merging) path(c claim, p *path) {
-	at := place{p.path, p.kind}
-	if p.kind == route.Prefix {
-		at.path = strings.TrimSuffix(p.path, "/")
-	}
-	if winner := m.places[at]; winner != nil {
+	at := placeOf(p.path, p.kind)
+	if winner := m.find(at); winner != nil {
 		winner.Shadowed = append(winner.Shadowed, c.at(p.field))
 		m.lost(c, p, winner)
 		return
 	}
 	won := m.resolver.route(c.ingress, p)
 	won.Host = m.host.Name
-	m.places[at] = won
 	m.routes = append(m.routes, won)
+	if m.places != nil {
+		m.places[at] = won
+	}
+}
+
+func placeOf(path string, kind route.PathType) place {
+	if kind == route.Prefix {
+		path = strings.TrimSuffix(path, "/")
+	}
+	return place{path, kind}
+}
+
+// find gives the route that has a place already.
+func (m *merging) find(at place) *route.Route {
+	if m.places != nil {
+		return m.places[at]
+	}
+	for _, r := range m.routes {
+		if placeOf(r.Path, r.Type) == at {
+			return r
+		}
+	}
+	return nil
 }
 
 // route is the Route of a declared path.

@@ -58,6 +58,7 @@ type Resolver struct {
 	options  Options
 	previous *object.Snapshot // what the state below was resolved from; never nil
 	now      time.Time
+	turns    uint64 // calls of Resolve so far
 
 	classes   *classes
 	ingresses map[object.Key]*ingress // every Ingress, claimed or not
@@ -107,7 +108,7 @@ func New(o Options) *Resolver {
 // Resolve gives the Table for s. s.Changes must name what differs from the Snapshot of the last call, or be nil.
 // Table.Generation counts the calls; now only decides which certificates have expired.
 func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
-	changed := compare(r.previous, s, r.table.Generation == 0)
+	changed := compare(r.previous, s, r.turns == 0)
 	r.work = work{snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, entries: map[*ingress]bool{}, states: map[object.Key]bool{}}
 
 	r.resolveClasses(changed)
@@ -118,6 +119,7 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 	r.reportSources(s)
 
 	r.previous, r.now = s, now
+	r.turns++
 	r.table = r.build(s)
 	return r.table
 }
@@ -130,7 +132,7 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		fallback = r.defaultRoute()
 	}
 	t := &route.Table{
-		Generation:   last.Generation + 1,
+		Generation:   r.turns,
 		Changed:      s.Since,
 		Hosts:        last.Hosts,
 		Backends:     r.backends.publish(),

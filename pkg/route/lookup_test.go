@@ -94,13 +94,13 @@ func slowLookup(hosts []*route.Host, host, path string) route.Match {
 }
 
 func slowHost(hosts []*route.Host, host string) *route.Host {
-	var wildcard, any *route.Host
+	var wildcard, hostless *route.Host
 	for _, h := range hosts {
 		if h.Name == host {
 			return h
 		}
 		if h.Name == "" {
-			any = h
+			hostless = h
 		}
 		first, rest, ok := strings.Cut(host, ".")
 		if ok && first != "" && h.Name == "*."+rest {
@@ -110,7 +110,7 @@ func slowHost(hosts []*route.Host, host string) *route.Host {
 	if wildcard != nil {
 		return wildcard
 	}
-	return any
+	return hostless
 }
 
 func slowMatches(r *route.Route, path string) bool {
