@@ -1,11 +1,9 @@
 package proxy_test
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -123,40 +121,6 @@ func BenchmarkRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		l.once(b)
-	}
-}
-
-// manyBackends makes a table's worth of backends with three endpoints each.
-func manyBackends(n int) []*route.Backend {
-	out := make([]*route.Backend, n)
-	for i := range out {
-		b := &route.Backend{Name: fmt.Sprintf("demo/app-%d:80", i)}
-		for e := range 3 {
-			addr := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), byte(e)})
-			b.Endpoints = append(b.Endpoints, route.Endpoint{Addr: netip.AddrPortFrom(addr, 8080), Ready: true})
-		}
-		out[i] = b
-	}
-	return out
-}
-
-// BenchmarkSwap is what one endpoint's change costs the proxy among 60,000 endpoints, all of which are in use.
-func BenchmarkSwap(b *testing.B) {
-	backends := manyBackends(20_000)
-	p := proxy.New(proxy.Options{Tables: &route.Live{}, Pool: pool.New(pool.Options{})})
-	p.Prepare(&route.Table{Backends: backends})
-	p.Settle()
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		at := i * 7919 % len(backends)
-		changed := *backends[at]
-		changed.Endpoints = append([]route.Endpoint(nil), changed.Endpoints[1:]...)
-		changed.Endpoints = append(changed.Endpoints, backends[at].Endpoints[0])
-		next := append([]*route.Backend(nil), backends...)
-		next[at] = &changed
-		p.Prepare(&route.Table{Backends: next})
-		p.Settle()
-		backends = next
 	}
 }
 
