@@ -27,6 +27,8 @@ type clientExchange struct {
 	upgrade      bool // the request asks for one
 	expect       bool // the request carries Expect
 	sender       *sender
+	sayFn        func() error
+	unsaid       error // why the request could not be written
 	sent         bool
 	received     bool
 
@@ -53,10 +55,11 @@ func takeClientExchange(t *Transport, req *http.Request, call *Call) *clientExch
 		x.in.buf = headBuffers.Get().(*[headBuffer]byte)[:]
 		x.out = headBuffers.Get().(*[headBuffer]byte)[:0]
 		x.body.trailers = x.trailer
+		x.sayFn = x.say
 	}
 	x.in.reset()
 	x.length, x.bodyIncluded, x.upgrade, x.expect = 0, false, false, false
-	x.sent, x.received, x.reused = false, false, false
+	x.sent, x.received, x.reused, x.unsaid = false, false, false, nil
 	return x
 }
 
@@ -210,16 +213,31 @@ func (x *clientExchange) sendRequest() error {
 		x.startSender(x.out)
 		return nil
 	}
+	n, err := x.conn.wire.ask(x.sayFn, x.in.space(), x.headLimit(now()))
+	x.in.filled(n)
+	x.received = n > 0
+	switch {
+	case n > 0 || err == nil:
+		return nil
+	case x.unsaid != nil && x.sent && x.answeredEarly():
+		return nil
+	case x.unsaid != nil:
+		return x.fail("write", err)
+	case isTimeout(err) && x.expect:
+		x.continueNow()
+		return nil
+	}
+	return x.headError(err)
+}
+
+// say writes the request.
+func (x *clientExchange) say() error {
 	n, err := x.conn.wire.write(x.out, x.timeouts.WriteIdle)
 	x.sent = n > 0 || x.conn.wire.raw == nil
-	if err == nil {
+	if x.unsaid = err; err == nil {
 		x.closeBody()
-		return nil
 	}
-	if x.sent && x.answeredEarly() {
-		return nil
-	}
-	return x.fail("write", err)
+	return err
 }
 
 // answeredEarly reports whether bytes of a response are waiting although the

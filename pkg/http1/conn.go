@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 )
 
 // serverConn is one client connection. Its goroutine waits for a request,
@@ -19,32 +21,36 @@ type serverConn struct {
 	tls    *tls.ConnectionState
 	remote string
 
-	x        *exchange // nil while idle
-	served   int
-	hijacked bool
-	waitFn   func(uintptr) bool
-	first    [1]byte // what a read that is not on a plain socket waits with
-	watch    watch
+	x          *exchange // nil while idle
+	served     int
+	hijacked   bool
+	duplicated bool // the handler has a second descriptor of the socket
+	over       bool // no further request
+	lingers    bool // the client may still be sending
+	held       bool // within ready: nobody may read from the socket
+	idle       bool
+	limit      int64 // of the wait for the next request
+	readyFn    func(uintptr) bool
+	first      [1]byte // what a read that is not on a plain socket waits with
+	watch      watch
+	// bodyDone: the handler has the whole request, and no further one was
+	// read with it, so that the end of the stream means a client gone.
 	bodyDone atomic.Bool
-	idle     atomic.Bool
 	// current is the context of the request being handled.
 	current atomic.Pointer[requestContext]
 }
 
 func (c *serverConn) serve() {
 	defer c.close()
-	for {
-		if !c.await() {
-			return
-		}
-		x := c.x
-		if err := x.readHead(); err != nil {
+	for !c.over && c.await() {
+		if err := c.x.readHead(); err != nil {
 			c.refuse(err)
-			return
+			break
 		}
-		if !c.handle(x) {
-			return
-		}
+		c.handle(c.x)
+	}
+	if c.lingers {
+		c.linger()
 	}
 }
 
@@ -54,7 +60,7 @@ func (c *serverConn) handle(x *exchange) (again bool) {
 	c.server.stats.requests.Add(1)
 	x.prepare()
 	c.current.Store(x.ctx)
-	c.bodyDone.Store(x.handle == nil)
+	c.bodyDone.Store(x.handle == nil && x.in.buffered() == 0)
 	c.watch.begin()
 	ok := c.call(x)
 	c.watch.end()
@@ -62,11 +68,8 @@ func (c *serverConn) handle(x *exchange) (again bool) {
 	if !x.ctx.finish() {
 		x.ctx = nil // others may hold it
 	}
-	if c.hijacked || !x.finish(ok) {
-		return false
-	}
-	c.rest()
-	return true
+	c.over = c.hijacked || !x.finish(ok)
+	return !c.over
 }
 
 // call runs the handler. A panic ends the connection, not the process:
@@ -111,26 +114,53 @@ func (c *serverConn) cancel(err error) {
 	}
 }
 
-// rest gives the exchange back unless the next request is in it already. On
-// a plain socket that is left to tryAwait.
-func (c *serverConn) rest() {
-	if c.wire.raw == nil && c.x.in.buffered() == 0 {
-		c.x.release()
-		c.x = nil
+// giveAway hands the connection to the handler. Within ready the socket is
+// locked for readers, so the handler gets a duplicate; requests with Upgrade
+// are not handled there, so that those get the socket itself.
+func (c *serverConn) giveAway() (net.Conn, error) {
+	conn := c.wire.conn
+	if c.held {
+		var err error
+		if conn, err = duplicate(conn); err != nil {
+			return nil, err
+		}
+		c.duplicated = true
 	}
+	c.watch.end()
+	c.hijacked = true
+	c.server.hijack(c)
+	_ = c.wire.conn.SetDeadline(time.Time{})
+	return conn, nil
+}
+
+func duplicate(c net.Conn) (net.Conn, error) {
+	socket, ok := c.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, http.ErrNotSupported
+	}
+	f, err := socket.File()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return net.FileConn(f)
 }
 
 // close ends the connection and whatever it holds.
 func (c *serverConn) close() {
+	c.wake()
 	c.server.forget(c)
-	if c.hijacked {
+	if c.hijacked && !c.duplicated {
 		return
 	}
-	if c.x != nil {
+	if c.x != nil && !c.hijacked {
 		c.x.release()
 		c.x = nil
 	}
 	_ = c.wire.conn.Close()
+	if c.hijacked {
+		return
+	}
 	if c.given != c.wire.conn {
 		_ = c.given.Close()
 	}
@@ -144,9 +174,7 @@ func (c *serverConn) refuse(err error) {
 		return // the client has gone, or had sent nothing
 	}
 	c.server.stats.refused.Add(1)
-	if c.x.response.refuse(c.x, problem) == nil {
-		c.linger()
-	}
+	c.lingers = c.x.response.refuse(c.x, problem) == nil
 }
 
 // linger reads and drops what the client still sends after our last word:

@@ -13,7 +13,14 @@ type exchange struct {
 	conn   *serverConn
 	limits *Limits
 	in     inbuf
-	read   int64 // when the first byte of the head was there
+
+	// Reading the head: how far the buffer was looked at, whether an empty
+	// line before it was dealt with, and the outcome if it is had already.
+	scanned  int
+	skipped  bool
+	begun    bool
+	headDone bool
+	headErr  error
 
 	req    http.Request
 	blank  *http.Request // pristine, with ctx as its context
@@ -47,6 +54,7 @@ func takeExchange(c *serverConn) *exchange {
 		x.response.header = make(http.Header, 16)
 	}
 	x.in.reset()
+	x.begun, x.headDone = false, false
 	x.body.wire, x.body.in = &c.wire, &x.in
 	x.body.idle = c.server.timeouts.BodyIdle
 	x.bounds = c.server.limits.body()
@@ -107,9 +115,7 @@ func (x *exchange) finish(ok bool) bool {
 	if again && !unread {
 		return true
 	}
-	if unread || x.in.buffered() > 0 || x.conn.wire.state() == socketReady {
-		x.conn.linger()
-	}
+	x.conn.lingers = unread || x.in.buffered() > 0 || x.conn.wire.state() == socketReady
 	return false
 }
 

@@ -8,15 +8,39 @@ import (
 // readHead reads and parses one request head. A *ProtocolError is answered;
 // any other error means that the client has gone.
 func (x *exchange) readHead() error {
-	x.read = now()
+	if x.headDone {
+		x.headDone = false
+		return x.headErr
+	}
+	if !x.begun {
+		x.startHead()
+	}
+	limit := after(now(), x.conn.server.timeouts.Head)
+	for {
+		n, err := x.scanHead()
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return x.parseHead(n)
+		}
+		if err := x.moreHead(limit); err != nil {
+			return err
+		}
+	}
+}
+
+// startHead prepares for the next head.
+func (x *exchange) startHead() {
+	x.scanned, x.skipped, x.begun = 0, false, true
 	x.freshContext()
 	x.req, x.head = *x.blank, requestHead{}
 	x.req.RemoteAddr, x.req.TLS = x.conn.remote, x.conn.tls
-	limit := after(x.read, x.conn.server.timeouts.Head)
-	n, err := x.findHead(limit)
-	if err != nil {
-		return err
-	}
+}
+
+// parseHead takes a head of n bytes out of the buffer.
+func (x *exchange) parseHead(n int) error {
+	x.begun = false
 	head := string(x.in.bytes()[:n])
 	x.in.discard(n)
 	if err := x.parseRequest(head); err != nil {
@@ -25,37 +49,27 @@ func (x *exchange) readHead() error {
 	return nil
 }
 
-// findHead reads until a whole head is buffered and returns its length.
-func (x *exchange) findHead(limit int64) (int, error) {
-	scanned, skipped := 0, false
-	for {
-		held := x.in.bytes()
-		if !skipped && len(held) > 0 {
-			done, err := x.skipEmptyLine(held)
-			if err != nil {
-				return 0, err
-			}
-			if skipped = done; done {
-				continue
-			}
-		}
-		if skipped {
-			end, next, err := headEnd(held, scanned)
-			if err != nil {
-				return 0, err
-			}
-			if err := x.checkHeadSize(held, end); err != nil {
-				return 0, err
-			}
-			if end > 0 {
-				return end, nil
-			}
-			scanned = next
-		}
-		if err := x.moreHead(limit); err != nil {
+// scanHead looks for the end of the head in what is buffered, and returns its
+// length, or 0 if more is needed.
+func (x *exchange) scanHead() (int, error) {
+	held := x.in.bytes()
+	if len(held) == 0 {
+		return 0, nil
+	}
+	if !x.skipped {
+		done, err := x.skipEmptyLine(held)
+		if err != nil || !done {
 			return 0, err
 		}
+		x.skipped = true
+		held = x.in.bytes()
 	}
+	end, next, err := headEnd(held, x.scanned)
+	if err != nil {
+		return 0, err
+	}
+	x.scanned = next
+	return end, x.checkHeadSize(held, end)
 }
 
 // skipEmptyLine drops one CRLF before the request line (RFC 9112 2.2), and

@@ -126,16 +126,20 @@ func (x *clientExchange) readOneHead() error {
 	}
 }
 
+// headLimit is until when to wait for the response, from a time on.
+func (x *clientExchange) headLimit(from int64) int64 {
+	if x.expect && x.sender == nil {
+		return after(from, x.timeouts.Continue)
+	}
+	return after(from, x.timeouts.FirstByte)
+}
+
 // moreHead reads. The time to the first byte counts from the end of the
 // request, so while a sender is at work a timeout only means to look again.
 func (x *clientExchange) moreHead() error {
 	from := now()
 	for {
-		wait := x.timeouts.FirstByte
-		if x.expect && x.sender == nil {
-			wait = x.timeouts.Continue
-		}
-		n, err := x.conn.wire.read(x.in.space(), after(from, wait), nil)
+		n, err := x.conn.wire.read(x.in.space(), x.headLimit(from), nil)
 		x.in.filled(n)
 		if n > 0 {
 			x.received = true

@@ -181,6 +181,16 @@ func join(list, e string) string {
 	return list + ", " + e
 }
 
+// repeatable reports whether the request can be sent again if the connection
+// turns out to be dead (RFC 9110 9.2.2).
+func (x *clientExchange) repeatable() bool {
+	switch x.req.Method {
+	case "", "GET", "HEAD", "OPTIONS", "TRACE":
+		return !x.hasBody()
+	}
+	return false
+}
+
 func (x *clientExchange) hasBody() bool {
 	return x.req.Body != nil && x.req.Body != http.NoBody
 }

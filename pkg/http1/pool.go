@@ -19,8 +19,14 @@ func (c *upstreamConn) close() {
 	_ = c.wire.conn.Close()
 }
 
-// get returns a kept connection that is alive, or a new one.
-func (t *Transport) get(ctx context.Context, connect time.Duration) (c *upstreamConn, op string, err error) {
+// trusted is for how long a connection counts as alive after it was used. A
+// look at the socket costs as much as the parsing of a request, and under load
+// a connection is taken again within microseconds.
+const trusted = int64(2 * time.Millisecond)
+
+// get returns a kept connection that is alive, or a new one. careful: look at
+// the socket in any case, because the request cannot be tried again.
+func (t *Transport) get(ctx context.Context, connect time.Duration, careful bool) (c *upstreamConn, op string, err error) {
 	for {
 		c, err := t.pop()
 		if err != nil {
@@ -29,7 +35,7 @@ func (t *Transport) get(ctx context.Context, connect time.Duration) (c *upstream
 		if c == nil {
 			return t.dial(ctx, connect)
 		}
-		if t.fresh(c, now()) && c.wire.state() == socketQuiet {
+		if at := now(); t.fresh(c, at) && (at-c.idleFrom < trusted && !careful || c.wire.glance() == socketQuiet) {
 			t.stats.reused.Add(1)
 			return c, "", nil
 		}
@@ -137,7 +143,7 @@ func (t *Transport) reap() {
 	t.mu.Lock()
 	kept := t.idle[:0]
 	for _, c := range t.idle {
-		if t.fresh(c, at) && c.wire.state() == socketQuiet {
+		if t.fresh(c, at) && c.wire.glance() == socketQuiet {
 			kept = append(kept, c)
 		} else {
 			gone = append(gone, c)

@@ -327,13 +327,13 @@ func TestTunnelIdle(t *testing.T) {
 	near, far := pair(t)
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := Tunnel(near, nil, res.Body.(io.ReadWriteCloser), 150*time.Millisecond)
+		_, _, err := Tunnel(near, nil, res.Body.(io.ReadWriteCloser), 500*time.Millisecond)
 		done <- err
 	}()
 	buf := make([]byte, 4)
 	begun := time.Now()
-	for range 6 { // activity, in all longer than the limit, keeps it open
-		time.Sleep(40 * time.Millisecond)
+	for range 7 { // activity, in all longer than the limit, keeps it open
+		time.Sleep(100 * time.Millisecond)
 		_, _ = far.Write([]byte("ping"))
 		if _, err := io.ReadFull(far, buf); err != nil {
 			t.Fatal(time.Since(begun), err)

@@ -24,7 +24,7 @@ func (b *requestBody) relay(dst *wire, n int64, writeIdle time.Duration) (int64,
 	}
 	moved, rerr, werr := b.x.body.relay(dst, n, writeIdle)
 	if rerr == io.EOF {
-		b.x.conn.bodyDone.Store(true)
+		b.x.conn.bodyDone.Store(b.x.in.buffered() == 0)
 		rerr = nil
 	} else if rerr != nil {
 		rerr = bodyError(rerr)

@@ -39,7 +39,7 @@ func (b *requestBody) read(p []byte, beforeBlock func() error) (int, error) {
 		return n, nil
 	}
 	if err == io.EOF {
-		x.conn.bodyDone.Store(true)
+		x.conn.bodyDone.Store(x.in.buffered() == 0)
 		return n, io.EOF
 	}
 	return n, bodyError(err)

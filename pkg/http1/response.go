@@ -186,17 +186,17 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 			return nil, nil, err
 		}
 	}
-	c.watch.end()
+	conn, err := c.giveAway()
+	if err != nil {
+		return nil, nil, err
+	}
 	w.x.detachBody()
-	c.hijacked = true
-	c.server.hijack(c)
-	_ = c.wire.conn.SetDeadline(time.Time{})
 	early := append([]byte(nil), w.x.in.bytes()...)
-	r := bufio.NewReaderSize(&prefixed{early, c.wire.conn}, max(len(early), 512))
+	r := bufio.NewReaderSize(&prefixed{early, conn}, max(len(early), 512))
 	if len(early) > 0 {
 		_, _ = r.Peek(len(early))
 	}
-	return c.wire.conn, bufio.NewReadWriter(r, bufio.NewWriterSize(c.wire.conn, 512)), nil
+	return conn, bufio.NewReadWriter(r, bufio.NewWriterSize(conn, 512)), nil
 }
 
 // prefixed reads bytes that were taken off a connection before the rest.

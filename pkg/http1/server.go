@@ -146,7 +146,7 @@ func (s *Server) ServeConn(c net.Conn) {
 	s.prepare()
 	conn := &serverConn{server: s, given: c}
 	conn.wire.open(c)
-	conn.waitFn = conn.tryAwait
+	conn.readyFn = conn.ready
 	conn.watch.conn = conn
 	conn.remote = c.RemoteAddr().String()
 	if t, ok := c.(interface{ ConnectionState() tls.ConnectionState }); ok {

@@ -344,6 +344,29 @@ func TestMaxRequests(t *testing.T) {
 	}
 }
 
+// Hijacking works for requests that do not ask for an upgrade too.
+func TestHijackWithoutUpgrade(t *testing.T) {
+	s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		go func() { // goes on after the handler
+			defer func() { _ = c.Close() }()
+			line, _ := newReader(c).ReadString('\n')
+			_, _ = io.WriteString(c, "you said "+line)
+		}()
+	})}
+	conn := connect(t, serve(t, s))
+	conn.say(get11)
+	eventually(t, "hijacked", func() bool { return s.Stats().Hijacked == 1 })
+	conn.say("hello\n")
+	if rest := conn.rest(); rest != "you said hello\n" {
+		t.Error(rest)
+	}
+}
+
 func TestHijack(t *testing.T) {
 	s := &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		c, rw, err := http.NewResponseController(w).Hijack()

@@ -128,7 +128,7 @@ func (t *Transport) RoundTripWith(req *http.Request, call *Call) (*http.Response
 	if err := x.renderRequest(); err != nil {
 		return nil, x.fail("request", err)
 	}
-	conn, op, err := t.get(req.Context(), x.timeouts.Connect)
+	conn, op, err := t.get(req.Context(), x.timeouts.Connect, !x.repeatable())
 	if err != nil {
 		return nil, x.fail(op, err)
 	}

@@ -341,6 +341,7 @@ func TestDeadConnectionsAreFound(t *testing.T) {
 			if conn, _ := tr.pop(); conn != nil {
 				eventually(t, "the end is seen", func() bool { return conn.wire.state() != socketQuiet })
 				tr.put(conn)
+				time.Sleep(time.Duration(trusted)) // after which it is looked at
 			}
 		}
 		if s := tr.Stats(); s.Dials != 3 || s.Reused != 0 {

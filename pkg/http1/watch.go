@@ -8,39 +8,47 @@ import (
 
 // Noticing that a client left while its request waits for an answer.
 //
-// Only a read shows it, and a reading goroutine for every request is what
-// much of net/http's cost comes from. So a timer of the connection looks
-// whether one request is being handled for longer than watchPeriod; only then
-// a goroutine waits on the socket, peeking, so that no byte is taken from the
-// next request. A busy connection leaves its timer running from request to
-// request; it is started at most once in watchPeriod.
+// Only looking at the socket shows it, and a reading goroutine for every
+// request is what much of net/http's cost comes from. So a timer of the
+// connection looks whether one request is being handled for longer than
+// watchPeriod, and then peeks at the socket, which takes no byte from the
+// next request; again after twice the time, up to watchMost. A busy
+// connection leaves its timer running from request to request; it is started
+// at most once in watchPeriod.
+//
+// The same timer looks once at a connection that has become idle, see ready.
 //
 // The request's body must have been read to its end: until then the handler
 // reads, and notices by itself.
 
-const watchPeriod = 40 * time.Millisecond
+const (
+	watchPeriod = 40 * time.Millisecond
+	watchMost   = time.Second
+)
 
 type watch struct {
 	conn  *serverConn
 	timer *time.Timer
 	armed atomic.Bool
-	// turn counts requests in its upper bits; the lowest say whether one is
-	// being handled (watchRunning) and a goroutine waits (watchWaiting).
+	// turn counts requests in its upper bits; the lowest says whether one
+	// is being handled.
 	turn atomic.Uint64
-	last uint64 // what turn was when the timer fired before; the timer's own
-	done chan struct{}
+
+	// The timer's own: what turn was when it fired before, and when it
+	// fires next.
+	last   uint64
+	period time.Duration
 }
 
 const (
 	watchRunning = 1
-	watchWaiting = 2
-	watchTurn    = 4
+	watchTurn    = 2
 )
 
 // begin notes that a request is being handled.
 func (w *watch) begin() {
-	w.turn.Store(w.turn.Load()&^(watchTurn-1) + watchTurn + watchRunning)
-	if w.conn.wire.peer == nil || w.armed.Load() {
+	w.turn.Store(w.turn.Load() + watchTurn | watchRunning)
+	if w.armed.Load() || w.conn.wire.peer == nil {
 		return
 	}
 	w.armed.Store(true)
@@ -51,72 +59,53 @@ func (w *watch) begin() {
 	w.timer.Reset(watchPeriod)
 }
 
-// end notes that it was handled; afterwards nobody waits on the socket.
-func (w *watch) end() {
-	for {
-		turn := w.turn.Load()
-		if w.turn.CompareAndSwap(turn, turn&^(watchTurn-1)) {
-			if turn&watchWaiting != 0 {
-				w.conn.wire.interruptRead()
-				<-w.done
-				w.conn.wire.resume()
-			}
-			return
-		}
-	}
-}
+// end notes that it was handled.
+func (w *watch) end() { w.turn.Store(w.turn.Load() &^ watchRunning) }
 
 // look runs when the timer fires.
 func (w *watch) look() {
 	turn := w.turn.Load()
+	same := turn == w.last
+	w.last = turn
 	switch {
-	case turn&watchRunning == 0 && turn == w.last:
+	case !same || turn&watchRunning == 0:
+		w.period = watchPeriod
+	case w.conn.bodyDone.Load():
+		if w.gone() {
+			w.conn.cancel(context.Canceled)
+		}
+		w.period = min(2*w.period, watchMost)
+	}
+	if same && turn&watchRunning == 0 {
 		// A whole period without a request: sleep until the next one.
+		w.kick()
 		w.armed.Store(false)
 		if w.turn.Load() == turn || w.armed.Swap(true) {
 			return
 		}
-	case turn&watchRunning != 0 && turn == w.last && w.conn.bodyDone.Load():
-		done := make(chan struct{})
-		w.done = done
-		if w.turn.CompareAndSwap(turn, turn|watchWaiting) {
-			w.armed.Store(false)
-			w.wait(done)
-			return
-		}
 	}
-	w.last = turn
-	w.timer.Reset(watchPeriod)
+	w.timer.Reset(w.period)
 }
 
-// wait blocks until the client is gone or end interrupts. It runs on the
-// timer's goroutine.
-func (w *watch) wait(done chan struct{}) {
-	defer close(done)
-	wire := &w.conn.wire
-	gone := false
-	peek := func(fd uintptr) bool {
+// kick makes the connection read if there is something to be read. A reader
+// whose time is not up does not mind.
+func (w *watch) kick() {
+	if w.conn.wire.raw != nil && w.conn.wire.state() != socketQuiet {
+		_ = w.conn.wire.conn.SetReadDeadline(past)
+	}
+}
+
+// gone looks at the socket.
+func (w *watch) gone() (gone bool) {
+	_ = w.conn.wire.peer.Control(func(fd uintptr) {
 		switch look(fd) {
 		case socketGone:
 			gone = true
 		case socketReady:
 			// The next request, pipelined; or, under TLS, the alert
 			// that says goodbye, followed by FIN.
-			gone = wire.raw == nil && finReceived(fd)
+			gone = w.conn.wire.raw == nil && finReceived(fd)
 		}
-		return gone
-	}
-	err := wire.peer.Read(peek)
-	for isTimeout(err) && !wire.ownRead.Load() && !wire.stop.Load() {
-		// A deadline left over from an earlier read. If end interrupts
-		// before the next line, stop says so.
-		_ = wire.conn.SetReadDeadline(time.Time{})
-		if wire.stop.Load() {
-			return
-		}
-		err = wire.peer.Read(peek)
-	}
-	if gone || err != nil && !isTimeout(err) {
-		w.conn.cancel(context.Canceled)
-	}
+	})
+	return gone
 }

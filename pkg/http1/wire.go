@@ -63,8 +63,9 @@ type wire struct {
 	n           int
 	err         error
 	beforeBlock func() error
+	first       func() error
 	relayIdle   time.Duration // what armWriteFar goes by
-	// Argument and result of state.
+	// Argument and result of glance.
 	lookFn func(uintptr)
 	found  socketState
 }
@@ -178,6 +179,25 @@ func (w *wire) read(p []byte, limit int64, beforeBlock func() error) (int, error
 	}
 }
 
+// ask writes a question by calling say, and reads what there is of the answer,
+// waiting until limit at most. On a plain socket the write happens within the
+// read: the poller then notices whatever arrives after it, and the usual read
+// that finds nothing, before parking, is not needed.
+func (w *wire) ask(say func() error, p []byte, limit int64) (int, error) {
+	if w.raw == nil {
+		if err := say(); err != nil {
+			return 0, err
+		}
+		return w.read(p, limit, nil)
+	}
+	w.first = say
+	n, err := w.read(p, limit, nil)
+	if w.first != nil { // the read failed before it began
+		w.first = nil
+	}
+	return n, err
+}
+
 func (w *wire) readOnce(p []byte) (int, error) {
 	if w.raw == nil {
 		return w.conn.Read(p)
@@ -194,6 +214,11 @@ func (w *wire) readOnce(p []byte) (int, error) {
 // tryRead is what RawConn.Read calls: it reads without blocking, and returns
 // false to wait until there is something.
 func (w *wire) tryRead(fd uintptr) bool {
+	if f := w.first; f != nil {
+		w.first = nil
+		w.n, w.err = 0, f()
+		return w.err != nil
+	}
 	for {
 		n, err := readSocket(fd, w.p)
 		if err == nil {
@@ -311,7 +336,18 @@ func (w *wire) armWriteFar() {
 }
 
 // state looks at the socket without reading from it and without waiting.
-func (w *wire) state() socketState {
+func (w *wire) state() (s socketState) {
+	if w.peer == nil {
+		return socketQuiet
+	}
+	if err := w.peer.Control(func(fd uintptr) { s = look(fd) }); err != nil {
+		return socketGone
+	}
+	return s
+}
+
+// glance is state for one goroutine at a time, without an allocation.
+func (w *wire) glance() socketState {
 	if w.peer == nil {
 		return socketQuiet
 	}
@@ -325,4 +361,4 @@ func (w *wire) state() socketState {
 }
 
 // quiet reports whether a read would probably wait.
-func (w *wire) quiet() bool { return w.state() == socketQuiet }
+func (w *wire) quiet() bool { return w.glance() == socketQuiet }
