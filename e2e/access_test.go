@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -70,6 +71,7 @@ func TestOneNamespace(t *testing.T) {
 	s.account(
 		cluster.Grant{File: shipped + "clusterrole-classes.yaml"},
 		cluster.Grant{File: shipped + "role-namespace.yaml", Namespace: s.namespace},
+		cluster.Grant{File: shipped + "role-own-namespace.yaml", Namespace: s.system},
 		cluster.Grant{File: shipped + "role-leader-election.yaml", Namespace: s.system})
 	s.backend("web")
 	other := *s
@@ -79,7 +81,14 @@ func TestOneNamespace(t *testing.T) {
 	other.route("elsewhere", "elsewhere.example", "/", "elsewhere")
 	s.route("web", "one.example", "/", "web")
 
-	u := s.usher("--watch-namespace", s.namespace, "--publish-status-address", "198.18.0.15")
+	s.apply(`
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings, namespace: $system}, data: {hsts: "false"}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: usher, namespace: $system}, spec: {type: LoadBalancer, ports: [{name: http, port: 80}]}}
+`)
+	s.balance(corev1.LoadBalancerIngress{IP: "198.18.0.15"})
+
+	u := s.usher("--watch-namespace", s.namespace, "--publish-service", s.system+"/usher", "--configmap", s.system+"/settings")
 	u.expect("http://one.example/", "web")
 	u.expect("http://elsewhere.example/", "404 no-host")
 	s.awaitStatus("web", "198.18.0.15")
