@@ -92,6 +92,9 @@ func (x *clientExchange) fail(op string, err error) error {
 	if ctxErr != nil && (errors.Is(err, errInterrupted) || errors.Is(err, ctxErr)) {
 		op, err = "canceled", ctxErr
 	}
+	if x.reused && !x.received && op != "canceled" && !isTimeout(err) {
+		x.t.suspect.Store(now() + suspicion)
+	}
 	e := &Error{Op: op, Sent: x.sent, Received: x.received, Reused: x.reused, Err: err}
 	x.finish(!x.sent)
 	x.release()

@@ -24,6 +24,10 @@ func (c *upstreamConn) close() {
 // a connection is taken again within microseconds.
 const trusted = int64(2 * time.Millisecond)
 
+// suspicion is for how long after a kept connection turned out dead no
+// connection of the endpoint is trusted: some servers close without notice.
+const suspicion = int64(time.Minute)
+
 // get returns a kept connection that is alive, or a new one. careful: look at
 // the socket in any case, because the request cannot be tried again.
 func (t *Transport) get(ctx context.Context, connect time.Duration, careful bool) (c *upstreamConn, op string, err error) {
@@ -35,7 +39,7 @@ func (t *Transport) get(ctx context.Context, connect time.Duration, careful bool
 		if c == nil {
 			return t.dial(ctx, connect)
 		}
-		if at := now(); t.fresh(c, at) && (at-c.idleFrom < trusted && !careful || c.wire.glance() == socketQuiet) {
+		if at := now(); t.fresh(c, at) && (at-c.idleFrom < trusted && !careful && at > t.suspect.Load() || c.wire.glance() == socketQuiet) {
 			t.stats.reused.Add(1)
 			return c, "", nil
 		}

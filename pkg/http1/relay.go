@@ -12,6 +12,9 @@ const (
 	relayPiece = 4 << 20  // how much is relayed before others may interfere
 )
 
+// idleTimes is how long the two sides of a relay may make no progress.
+type idleTimes struct{ read, write time.Duration }
+
 // relay moves n body bytes to dst through the kernel.
 func (b *requestBody) relay(dst *wire, n int64, writeIdle time.Duration) (int64, error, error) {
 	b.mu.Lock()
@@ -41,7 +44,7 @@ func (b *bodyReader) relay(dst *wire, n int64, writeIdle time.Duration) (moved i
 	if b.framing == byLength {
 		n = min(n, b.left)
 	}
-	moved, rerr, werr = splice(dst, b.wire, n, b.idle, writeIdle)
+	moved, rerr, werr = splice(dst, b.wire, n, idleTimes{b.idle, writeIdle})
 	if b.framing == byLength {
 		b.left -= moved
 		if rerr == nil && b.left == 0 {

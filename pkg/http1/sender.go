@@ -19,6 +19,9 @@ type sender struct {
 	timeouts Timeouts
 	length   int64 // -1: chunked
 	left     int64
+	buf      *[copyBuffer]byte
+	held     int // bytes at the start of buf that are to be sent first
+	start    int // where the piece that was read begins
 
 	done  chan struct{}
 	over  atomic.Bool
@@ -65,30 +68,24 @@ func (s *sender) run(head []byte) {
 // send writes head and body. What of the body is there already leaves in one
 // write with the head; before it waits for more, the head is sent.
 func (s *sender) send(head []byte) (op string, err error) {
-	buf := copyBuffers.Get().(*[copyBuffer]byte)
-	defer copyBuffers.Put(buf)
-	held := 0
-	if len(head) <= len(buf)/2 {
-		held = copy(buf[:], head)
+	s.buf = copyBuffers.Get().(*[copyBuffer]byte)
+	defer func() { copyBuffers.Put(s.buf) }()
+	if len(head) <= len(s.buf)/2 {
+		s.held = copy(s.buf[:], head)
 	} else if err := s.write(head); err != nil {
 		return "write", err
 	}
-	flush := func() error {
-		n := held
-		held = 0
-		return s.write(buf[:n])
-	}
 	for {
 		if s.mayRelay() {
-			if err := flush(); err != nil {
+			if err := s.flush(); err != nil {
 				return "write", err
 			}
 			return s.relay()
 		}
-		n, start, err := s.readPiece(buf, &held, flush)
-		if n > 0 || err == io.EOF {
-			if op, werr := s.writePiece(buf, start, &held, n, err == io.EOF); werr != nil {
-				return op, werr
+		p, err := s.readPiece()
+		if len(p) > 0 || err == io.EOF {
+			if werr := s.writePiece(len(p), err == io.EOF); werr != nil {
+				return "write", werr
 			}
 		}
 		if err == io.EOF {
@@ -98,6 +95,16 @@ func (s *sender) send(head []byte) (op string, err error) {
 			return s.readFailure(err)
 		}
 	}
+}
+
+// flush sends what is held.
+func (s *sender) flush() error {
+	n := s.held
+	s.held = 0
+	if err := s.write(s.buf[:n]); err != nil {
+		return errWrite{err}
+	}
+	return nil
 }
 
 // errWrite wraps an error of flush, to tell it from one of the body.
@@ -116,75 +123,66 @@ func (s *sender) readFailure(err error) (string, error) {
 // readPiece reads body bytes behind what is held, leaving room for a chunk
 // head before them and the end of the body after them. io.EOF means that the
 // body is complete.
-func (s *sender) readPiece(buf *[copyBuffer]byte, held *int, flush func() error) (n, start int, err error) {
-	before := func() error {
-		if err := flush(); err != nil {
-			return errWrite{err}
-		}
-		return nil
-	}
+func (s *sender) readPiece() (p []byte, err error) {
 	body, ours := s.body.(*requestBody)
-	if !ours && *held > 0 {
-		if err := before(); err != nil {
-			return 0, 0, err
+	if !ours && s.held > 0 {
+		if err := s.flush(); err != nil {
+			return nil, err
 		}
 	}
-	start = *held + hexLen
-	p := buf[start : len(buf)-len("\r\n0\r\n\r\n")]
+	s.start = s.held + hexLen
+	p = s.buf[s.start : len(s.buf)-len("\r\n0\r\n\r\n")]
 	if s.length >= 0 && int64(len(p)) > s.left {
 		p = p[:s.left]
 	}
+	var n int
 	if ours {
 		body.mu.Lock()
-		n, err = body.read(p, before)
+		n, err = body.read(p, s.flush)
 		body.mu.Unlock()
 	} else {
 		n, err = s.body.Read(p)
 	}
-	return n, start, s.checkLength(n, &err)
+	return p[:n], s.checkLength(n, err)
 }
 
 // checkLength compares what was read with the announced length.
-func (s *sender) checkLength(n int, err *error) error {
+func (s *sender) checkLength(n int, err error) error {
 	if s.length < 0 {
-		return *err
+		return err
 	}
 	s.left -= int64(n)
 	switch {
-	case s.left == 0 && (*err == nil || *err == io.EOF):
+	case s.left == 0 && (err == nil || err == io.EOF):
 		return io.EOF
-	case *err == io.EOF:
+	case err == io.EOF:
 		return fmt.Errorf("%w: %d bytes missing", io.ErrUnexpectedEOF, s.left)
 	}
-	return *err
+	return err
 }
 
-// writePiece frames n bytes at buf[start:] and writes them behind what is
-// still held.
-func (s *sender) writePiece(buf *[copyBuffer]byte, start int, held *int, n int, last bool) (string, error) {
-	from, end := start, start+n
+// writePiece frames the n bytes at start and writes them behind what is still
+// held; last ends the body.
+func (s *sender) writePiece(n int, last bool) error {
+	from, end := s.start, s.start+n
 	if s.length < 0 && n > 0 {
 		var scratch [hexLen]byte
 		size := appendChunkHead(scratch[:0], n)
 		from -= len(size)
-		copy(buf[from:], size)
-		end += copy(buf[end:], "\r\n")
+		copy(s.buf[from:], size)
+		end += copy(s.buf[end:], "\r\n")
 	}
-	if *held > 0 {
-		moved := copy(buf[from-*held:], buf[:*held])
-		from -= moved
-		*held = 0
+	if s.held > 0 {
+		from -= copy(s.buf[from-s.held:], s.buf[:s.held])
+		s.held = 0
 	}
-	out := buf[from:end]
+	out := s.buf[from:end]
 	if s.length < 0 && last {
 		out = append(out, "0\r\n"...)
 		out = appendRequestTrailer(out, s.trailer)
 		out = append(out, "\r\n"...)
 	}
-	if err := s.write(out); err != nil {
-		return "write", err
-	}
-	return "", nil
+	return s.write(out)
 }
 
 // appendRequestTrailer writes the trailer section without what must not be in

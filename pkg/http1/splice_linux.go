@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
-	"time"
 )
 
 const canSplice = true
@@ -98,22 +97,22 @@ func (s *splicer) empty(fd uintptr) bool {
 
 // splice moves n bytes from src to dst, or fewer when src ends (io.EOF).
 // moved counts what arrived at dst.
-func splice(dst, src *wire, n int64, readIdle, writeIdle time.Duration) (moved int64, rerr, werr error) {
+func splice(dst, src *wire, n int64, idle idleTimes) (moved int64, rerr, werr error) {
 	s := &splicer{dst: dst, src: src}
 	defer s.finish()
 	fill, empty := s.fill, s.empty
-	dst.relayIdle = writeIdle
+	dst.relayIdle = idle.write
 	for moved < n {
 		s.want = int(min(n-moved, pipeSize))
 		s.err = nil
-		if err := src.wait(fill, readIdle); err != nil {
+		if err := src.wait(fill, idle.read); err != nil {
 			return moved, err, nil
 		}
 		if s.err != nil {
 			return moved, s.err, nil
 		}
 		filled := s.inPipe
-		dst.armWrite(writeIdle)
+		dst.armWrite(idle.write)
 		if dst.stop.Load() {
 			return moved, nil, errInterrupted
 		}

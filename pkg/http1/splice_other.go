@@ -2,13 +2,10 @@
 
 package http1
 
-import (
-	"errors"
-	"time"
-)
+import "errors"
 
 const canSplice = false
 
-func splice(_, _ *wire, _ int64, _, _ time.Duration) (int64, error, error) {
+func splice(_, _ *wire, _ int64, _ idleTimes) (int64, error, error) {
 	return 0, errors.ErrUnsupported, nil
 }

@@ -41,6 +41,7 @@ type Transport struct {
 	// and again.
 	reaping bool
 	closed  bool
+	suspect atomic.Int64 // until when kept connections are always looked at
 	stats   transportCounters
 }
 

@@ -122,7 +122,7 @@ func (t *tunnel) copy(dst, src *wire) (n int64, err error) {
 // bulk splices while pieces are large.
 func (t *tunnel) bulk(dst, src *wire) (n int64, err error) {
 	for {
-		m, rerr, werr := splice(dst, src, copyBuffer, t.idle, t.idle)
+		m, rerr, werr := splice(dst, src, copyBuffer, idleTimes{t.idle, t.idle})
 		n += m
 		t.touch()
 		if werr != nil {

@@ -265,7 +265,7 @@ func (w *wire) armWrite(d time.Duration) {
 }
 
 // Pieces in which large writes go out, each with the whole write timeout.
-const writePiece = 64 << 10
+const writePiece = 32 << 10
 
 // write writes all of p; idle is how long it may make no progress.
 func (w *wire) write(p []byte, idle time.Duration) (written int, err error) {
