@@ -16,15 +16,20 @@ func runEcho(ctx context.Context, t *target, turn time.Duration) (load, error) {
 	begin := time.Now()
 	end := begin.Add(turn)
 	var done, failed atomic.Int64
+	var first atomic.Pointer[error]
 	var wg sync.WaitGroup
 	for range connections {
 		wg.Go(func() {
-			if oneEcho(ctx, t, end, &done) != nil {
+			if err := oneEcho(ctx, t, end, &done); err != nil {
 				failed.Add(1)
+				first.CompareAndSwap(nil, &err)
 			}
 		})
 	}
 	wg.Wait()
+	if err := first.Load(); err != nil && done.Load() == 0 {
+		return load{}, *err
+	}
 	return load{Done: float64(done.Load()), Failed: failed.Load(), Elapsed: time.Since(begin)}, ctx.Err()
 }
 
