@@ -113,14 +113,6 @@ func (b *bodyReader) fill(beforeBlock func() error) error {
 	return err
 }
 
-// ready returns how many body bytes can be read without waiting.
-func (b *bodyReader) ready() int64 {
-	if b.framing == noBody {
-		return 0
-	}
-	return int64(b.in.buffered())
-}
-
 // forbiddenTrailer names fields that must not come in a trailer section
 // because they are acted on before it (RFC 9110 6.5.1).
 func forbiddenTrailer(id fieldID, name string) bool {

@@ -134,7 +134,7 @@ func validHost(s string) bool {
 		if err != nil || !addr.Is6() || addr.Zone() != "" {
 			return false
 		}
-		name, port = s[:i+1], s[i+1:]
+		port = s[i+1:]
 		return port == "" || port[0] == ':' && validPort(port[1:])
 	}
 	if i := strings.IndexByte(s, ':'); i >= 0 {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -215,7 +216,7 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 	if err := key.parse(&set, value); err != nil {
 		problem := Problem{Origin: origin, Reason: bad, Message: fmt.Sprintf("%s %q: %v", key.ID(), value, err),
 			Effect: "the default (" + orNone(key.Default) + ") or the ConfigMap's value applies"}
-		if deny, ok := err.(denial); ok {
+		if deny, ok := errors.AsType[denial](err); ok {
 			problem.Reason = deny.reason
 		}
 		if key.Bad == DenyAccess || problem.Reason != bad {

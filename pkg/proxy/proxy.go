@@ -130,7 +130,7 @@ func (x *exchange) end() {
 }
 
 func (x *exchange) recovered(v any) {
-	if v == http.ErrAbortHandler {
+	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares in the same way
 		x.aborted = true
 		return
 	}

@@ -90,7 +90,7 @@ func TestQuietTunnelEnds(t *testing.T) {
 
 func TestTunnelsAreDrained(t *testing.T) {
 	r := newRig(t, tableOf([]string{switcher(t)}))
-	conn, in, _ := r.open("")
+	conn, _, _ := r.open("")
 	drained := make(chan error)
 	go func() { drained <- r.proxy.Tunnels().Drain(context.Background()) }()
 	_ = conn.Close()
