@@ -41,8 +41,8 @@ func (x *exchange) limitBody() bool {
 	if set.TooLarge(x.r.ContentLength) {
 		return x.fail(policy.BodyTooLarge)
 	}
-	if x.r.Body == nil || x.r.Body == http.NoBody {
-		return false
+	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
+		return false // HTTP/2 servers give a Body to requests that have none
 	}
 	x.body = &clientBody{from: x.r.Body, limit: set.MaxSize}
 	if !set.Buffer {

@@ -302,3 +302,24 @@ func TestLargeBodiesBothWays(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// TestNoBodyMeansNone: a request without a body has none upstream, whatever the client speaks.
+func TestNoBodyMeansNone(t *testing.T) {
+	r := newRig(t, tableOf([]string{app(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Method, " ", r.ContentLength, " ", r.TransferEncoding)
+	})}))
+	for _, h2 := range []bool{false, true} {
+		for _, method := range []string{"GET", "DELETE", "POST"} {
+			req, _ := http.NewRequest(method, "https://app.test/", http.NoBody)
+			res, err := r.client(h2).Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, _ := io.ReadAll(res.Body)
+			_ = res.Body.Close()
+			if want := method + " 0 []"; string(body) != want {
+				t.Errorf("h2=%v: %q, want %q", h2, body, want)
+			}
+		}
+	}
+}

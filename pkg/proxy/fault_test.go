@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -50,8 +51,10 @@ func TestFaultsOfEndpoints(t *testing.T) {
 		{"head over the limit", answer("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("a", 100<<10)+"\r\n\r\n", stall), 502, policy.BadResponse, false, false},
 		{"unasked 101", answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", stall), 502, policy.BadResponse, false, false},
 	} {
-		short := with(func(s *policy.Set) {
-			s.Timeouts = policy.Timeouts{Connect: time.Second, Send: time.Second, Read: 100 * time.Millisecond}
+		limits := with(func(s *policy.Set) {
+			if f.reason == policy.EndpointTimeout {
+				s.Timeouts.Read = 100 * time.Millisecond
+			}
 		})
 		faulty := func() string {
 			if f.faulty == nil {
@@ -60,7 +63,7 @@ func TestFaultsOfEndpoints(t *testing.T) {
 			return raw(t, f.faulty)
 		}
 		t.Run(f.name, func(t *testing.T) {
-			r := newRig(t, tableOf([]string{faulty()}, short))
+			r := newRig(t, tableOf([]string{faulty()}, limits))
 			res, _ := r.get("/")
 			status(t, res, f.code, f.reason)
 			if rec := r.record(1); rec.Error == "" || len(rec.Tries) != 1 || rec.Tries[0].Status != 0 {
@@ -72,7 +75,7 @@ func TestFaultsOfEndpoints(t *testing.T) {
 		})
 		for _, method := range []string{"GET", "POST"} {
 			t.Run(f.name+", another is left, "+method, func(t *testing.T) {
-				r := newRig(t, tableOf([]string{faulty(), app(t, echo)}, short))
+				r := newRig(t, tableOf([]string{faulty(), app(t, echo)}, limits))
 				body := ""
 				if method == "POST" {
 					body = "hello"
@@ -113,7 +116,11 @@ func TestFaultsAfterTheHead(t *testing.T) {
 				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n"+f.text)
 				f.after(c)
 			})
-			r := newRig(t, tableOf([]string{upstream}, with(func(s *policy.Set) { s.Timeouts.Read = 100 * time.Millisecond })))
+			r := newRig(t, tableOf([]string{upstream}, with(func(s *policy.Set) {
+				if f.reason == policy.EndpointTimeout {
+					s.Timeouts.Read = 100 * time.Millisecond
+				}
+			})))
 			conn, err := net.Dial("tcp", r.plain)
 			if err != nil {
 				t.Fatal(err)
@@ -183,4 +190,49 @@ func TestDeniedAddresses(t *testing.T) {
 	r := newRigWith(t, tableOf([]string{app(t, echo)}), poolDefaults())
 	res, _ := r.get("/")
 	status(t, res, 503, policy.EndpointDenied)
+}
+
+// TestEarlyAnswers: an endpoint that refuses a body without reading it is heard.
+func TestEarlyAnswers(t *testing.T) {
+	upstream := raw(t, func(c net.Conn) {
+		readHead(c)
+		_, _ = io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+	})
+	r := newRig(t, tableOf([]string{upstream}, with(func(s *policy.Set) { s.Body.MaxSize = 0 })))
+	const size = 4 << 20
+	conn, err := net.Dial("tcp", r.plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go func() {
+		_, _ = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: %d\r\n\r\n", size)
+		_, _ = io.CopyN(conn, zeros{}, size)
+	}()
+	res, body := readResponse(t, bufio.NewReader(conn), false)
+	if res.StatusCode != 403 || body != "no" {
+		t.Errorf("%s %q", res.Status, body)
+	}
+}
+
+// TestEndpointThatDoesNotRead: the send timeout.
+func TestEndpointThatDoesNotRead(t *testing.T) {
+	hold := make(chan struct{})
+	upstream := raw(t, func(c net.Conn) { <-hold })
+	defer close(hold)
+	r := newRig(t, tableOf([]string{upstream}, with(func(s *policy.Set) {
+		s.Body.MaxSize = 0
+		s.Timeouts = policy.Timeouts{Connect: time.Second, Send: 200 * time.Millisecond, Read: 500 * time.Millisecond}
+	})))
+	conn, err := net.Dial("tcp", r.plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	go func() {
+		_, _ = fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: %d\r\n\r\n", 64<<20)
+		_, _ = io.CopyN(conn, zeros{}, 64<<20)
+	}()
+	res, _ := readResponse(t, bufio.NewReader(conn), false)
+	status(t, res, 504, policy.EndpointTimeout)
 }

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -194,5 +195,47 @@ func TestAppProtocol(t *testing.T) {
 	}
 	if s := r.pool.Snapshot(); s[0].Protocol != pool.H2C.String() {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestStreamIsCancelled: a client that resets its stream cancels the endpoint's.
+func TestStreamIsCancelled(t *testing.T) {
+	for _, protocol := range []policy.Protocol{policy.HTTP, policy.GRPC} {
+		t.Run(string(protocol), func(t *testing.T) {
+			arrived, cancelled := make(chan struct{}), make(chan struct{})
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				close(arrived)
+				<-r.Context().Done()
+				close(cancelled)
+			}))
+			s.Config.Protocols = &http.Protocols{}
+			s.Config.Protocols.SetUnencryptedHTTP2(protocol == policy.GRPC)
+			s.Config.Protocols.SetHTTP1(protocol == policy.HTTP)
+			s.Start()
+			defer s.Close()
+			r := newRig(t, tableOf([]string{s.Listener.Addr().String()}, with(speaks(protocol))))
+			ctx, cancel := context.WithCancel(context.Background())
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://app.test/", http.NoBody)
+			failed := make(chan error)
+			go func() {
+				res, err := r.client(true).Do(req)
+				if err == nil {
+					_ = res.Body.Close()
+				}
+				failed <- err
+			}()
+			<-arrived
+			cancel()
+			<-cancelled
+			if err := <-failed; err == nil {
+				t.Error("no error")
+			}
+			if rec := r.record(1); rec.Status != 499 || rec.Reason != policy.ClientClosed {
+				t.Errorf("%+v", rec)
+			}
+			if s := r.pool.Snapshot(); s[0].Failures != 0 || s[0].InFlight != 0 {
+				t.Errorf("%+v", s)
+			}
+		})
 	}
 }

@@ -42,6 +42,7 @@ func (x *exchange) headers() bool {
 		x.out = new(http.Request) // a transport may hold it for a moment longer than the request takes
 	}
 	*x.out = *x.r
+	x.out.Body = http.NoBody
 	x.url.Opaque, x.url.RawQuery, _ = strings.Cut(x.ask.Target, "?")
 	x.url.ForceQuery = x.url.RawQuery == "" && len(x.url.Opaque) < len(x.ask.Target)
 	x.out.URL = &x.url
