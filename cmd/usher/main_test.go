@@ -154,6 +154,8 @@ func (p *process) wait() int {
 	case <-p.ended:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(patience):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines go to the log
+		time.Sleep(time.Second)
 		p.t.Fatal("usher does not end")
 		return -1
 	}

@@ -151,17 +151,7 @@ func (s *service) newServers(b build) error {
 
 // addParts gives the group what runs, each with what interrupts it. They are interrupted in this order.
 func (s *service) addParts(cluster *cluster) {
-	over := make(chan struct{})
-	s.parts.Add(func() error {
-		if err := s.server.Serve(); err != nil {
-			return err
-		}
-		<-over // it takes no more connections; what is in flight is the drain's
-		return nil
-	}, func(error) {
-		_ = s.server.Close()
-		close(over)
-	})
+	s.parts.Add(s.server.Serve, func(error) { _ = s.server.Close() })
 	ctx, cancel := context.WithCancel(context.Background())
 	s.parts.Add(func() error { return s.controller.Run(ctx) }, func(error) { cancel() })
 	s.parts.Add(func() error { return s.admin.Serve(s.adminAt) }, func(error) { _ = s.admin.Close() })

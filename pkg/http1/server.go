@@ -259,7 +259,8 @@ func (s *Server) drain() (chan struct{}, error) {
 }
 
 // Close ends everything at once: listeners, connections, and the contexts of
-// the requests in progress. Hijacked connections are the handler's.
+// the requests in progress. It does not wait for handlers. Hijacked
+// connections are theirs.
 func (s *Server) Close() error {
 	s.closing.Store(true)
 	_, err := s.drain()
@@ -267,7 +268,7 @@ func (s *Server) Close() error {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		c.cancel(context.Canceled)
-		_ = c.wire.conn.Close()
+		c.wire.sever() // closing would wait for a handler, see ready
 	}
 	return err
 }

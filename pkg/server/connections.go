@@ -1,7 +1,9 @@
 package server
 
 import (
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -40,14 +42,11 @@ func (c *connections) on(listener string) int64 {
 	return c.count[listener]
 }
 
-// closeAll cuts every connection and tells how many those were. Their goroutines notice and end.
-func (c *connections) closeAll() int {
+// all returns the connections that are open now.
+func (c *connections) all() []net.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for conn := range c.open {
-		_ = conn.Close()
-	}
-	return len(c.open)
+	return slices.Collect(maps.Keys(c.open))
 }
 
 // Connections tells how many connections each listener has open, by state:

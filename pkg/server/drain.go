@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 )
 
@@ -29,10 +30,13 @@ func (s *Server) Drain(ctx context.Context) error {
 	case <-ended:
 		return s.closeHTTP1()
 	case <-ctx.Done():
-		left := s.conns.closeAll()
-		_ = s.closeHTTP1()
+		left := s.conns.all()
+		go func() {
+			_ = s.closeHTTP1()
+			closeAll(left)
+		}()
 		cut(ended)
-		return fmt.Errorf("the grace period ended with %d connections still in use: %w", left, context.Cause(ctx))
+		return fmt.Errorf("the grace period ended with %d connections still in use: %w", len(left), context.Cause(ctx))
 	}
 }
 
@@ -54,15 +58,30 @@ func (s *Server) settle(ctx context.Context, ended <-chan struct{}) bool {
 func (s *Server) Close() error {
 	s.stopAccepting()
 	defer s.end.Do(func() { close(s.ended) })
-	err := s.closeHTTP1()
-	s.conns.closeAll()
-	ended := make(chan struct{})
+	ended, closed := make(chan struct{}), make(chan error, 1)
+	go func() {
+		closed <- s.closeHTTP1()
+		closeAll(s.conns.all())
+	}()
 	go func() {
 		s.conns.running.Wait()
 		close(ended)
 	}()
 	cut(ended)
-	return err
+	select {
+	case err := <-closed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// closeAll cuts connections. Their goroutines notice and end. It may wait for a handler that holds its connection's socket, and so
+// runs beside whoever must not wait.
+func closeAll(conns []net.Conn) {
+	for _, c := range conns {
+		_ = c.Close()
+	}
 }
 
 // cut waits until handlers have noticed that their connections are gone, but not for one that never does.
