@@ -97,7 +97,7 @@ func TestTunnelsAreDrained(t *testing.T) {
 	if err := <-drained; err != nil {
 		t.Error(err)
 	}
-	_, in, _ = r.open("")
+	_, in, _ := r.open("")
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { drained <- r.proxy.Tunnels().Drain(ctx) }()
 	if line, _ := in.ReadString('\n'); line != "welcome\n" {
