@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -186,4 +187,33 @@ func download(b *testing.B, addr, path string, secure bool) {
 	if n, err := io.Copy(io.Discard, res.Body); n != 64<<20 || err != nil {
 		b.Fatal(n, err)
 	}
+}
+
+// canned is a connection whose reads always return the same bytes: the cost
+// of the engine without the kernel's.
+type canned struct {
+	scripted
+	text []byte
+	left int // reads until the end
+}
+
+func (c *canned) Read(p []byte) (int, error) {
+	if c.left--; c.left < 0 {
+		return 0, io.EOF
+	}
+	return copy(p, c.text), nil
+}
+
+func (c *canned) Write(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkProxiedWithoutSockets is one request through server and transport
+// with connections that cost nothing.
+func BenchmarkProxiedWithoutSockets(b *testing.B) {
+	tr := &Transport{Dial: func(context.Context) (net.Conn, error) {
+		return &canned{text: []byte(smallResponse), left: 1 << 60}, nil
+	}}
+	s := &Server{Handler: proxyHandler(tr), MaxRequests: -1}
+	b.ReportAllocs()
+	b.ResetTimer()
+	s.ServeConn(&canned{text: []byte(small), left: b.N})
 }

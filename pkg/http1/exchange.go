@@ -45,7 +45,7 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 func takeExchange(c *serverConn) *exchange {
 	x := exchanges.Get().(*exchange)
 	x.conn, x.limits = c, &c.server.limits
-	x.keepUnderscores, x.keepProxyField = c.server.KeepUnderscores, c.server.KeepProxyField
+	x.keepProxyField = c.server.KeepProxyField
 	x.rawTargets = c.server.RawTargets
 	if x.in.buf == nil {
 		x.in.buf = headBuffers.Get().(*[headBuffer]byte)[:]

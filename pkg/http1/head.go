@@ -36,6 +36,8 @@ func (x *exchange) startHead() {
 	x.freshContext()
 	x.req, x.head = *x.blank, requestHead{}
 	x.req.RemoteAddr, x.req.TLS = x.conn.remote, x.conn.tls
+	keep := x.conn.server.KeepUnderscores
+	x.keepUnderscores = keep != nil && keep()
 }
 
 // parseHead takes a head of n bytes out of the buffer.

@@ -63,12 +63,12 @@ func TestDrippingHead(t *testing.T) {
 // A body that keeps coming does not hit the idle limit, however long it takes,
 // also when an earlier, longer deadline is still set on the socket.
 func TestSlowButSteadyBody(t *testing.T) {
-	addr := serve(t, &Server{Handler: http.HandlerFunc(echo), Timeouts: ServerTimeouts{BodyIdle: 100 * time.Millisecond, KeepAlive: 150 * time.Millisecond}})
+	addr := serve(t, &Server{Handler: http.HandlerFunc(echo), Timeouts: ServerTimeouts{BodyIdle: 400 * time.Millisecond, KeepAlive: 500 * time.Millisecond}})
 	conn := connect(t, addr)
 	for range 2 {
 		conn.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
 		for range 10 {
-			time.Sleep(25 * time.Millisecond)
+			time.Sleep(50 * time.Millisecond)
 			conn.say("x")
 		}
 		if got := conn.hear("POST"); got != `200 "POST /|x|xxxxxxxxxx"` {
@@ -295,6 +295,22 @@ func TestShutdownGivesUp(t *testing.T) {
 		t.Error(err)
 	}
 	conn.rest()
+}
+
+// Close does not wait for a handler that does not look at its context.
+func TestCloseDoesNotWait(t *testing.T) {
+	release, begun := make(chan struct{}), make(chan struct{})
+	s := &Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		close(begun)
+		<-release
+	})}
+	conn := connect(t, serve(t, s))
+	conn.say(get11)
+	<-begun
+	_ = s.Close()
+	conn.rest()
+	close(release)
+	eventually(t, "the connection is gone", func() bool { return s.Stats().Open == 0 })
 }
 
 // Requests that were on their way when Shutdown began are answered.

@@ -48,9 +48,10 @@ type Server struct {
 	// MaxRequests is how many requests a connection may carry; 0 is 1000,
 	// negative is no limit.
 	MaxRequests int
-	// KeepUnderscores keeps fields with an underscore in the name. They
-	// are dropped by default: CGI-like backends take X_Y for X-Y.
-	KeepUnderscores bool
+	// KeepUnderscores is asked at each request whether to keep fields with
+	// an underscore in the name. Without it they are dropped: CGI-like
+	// backends take X_Y for X-Y.
+	KeepUnderscores func() bool
 	// KeepProxyField keeps the field Proxy, which CGI-like backends take
 	// for the variable HTTP_PROXY.
 	KeepProxyField bool

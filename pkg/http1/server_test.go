@@ -305,7 +305,7 @@ func TestRequestFields(t *testing.T) {
 
 func TestOptionalFields(t *testing.T) {
 	seen := make(chan *http.Request, 1)
-	s := &Server{KeepUnderscores: true, KeepProxyField: true, RawTargets: true,
+	s := &Server{KeepUnderscores: func() bool { return true }, KeepProxyField: true, RawTargets: true,
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Clone(context.Background()) })}
 	conn := connect(t, serve(t, s))
 	conn.say("GET /\xc3\xa9 HTTP/1.1\r\nHost: x\r\nX_Y: 1\r\nProxy: p\r\n\r\n")

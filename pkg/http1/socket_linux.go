@@ -35,6 +35,9 @@ func readSocket(fd uintptr, p []byte) (int, error) {
 
 func wouldBlock(err error) bool { return err == syscall.EAGAIN }
 
+// shutdownSocket ends both directions of a socket.
+func shutdownSocket(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }
+
 // What a look at a socket, without reading from it, shows.
 type socketState int
 

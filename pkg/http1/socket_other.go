@@ -22,5 +22,6 @@ const (
 func rawSocket(net.Conn) syscall.RawConn      { return nil }
 func readSocket(uintptr, []byte) (int, error) { return 0, syscall.EINVAL }
 func wouldBlock(error) bool                   { return false }
+func shutdownSocket(uintptr)                  {}
 func look(uintptr) socketState                { return socketQuiet }
 func finReceived(uintptr) bool                { return false }

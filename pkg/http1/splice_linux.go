@@ -40,16 +40,24 @@ func (p *pipe) close() {
 
 // splicer is one direction of bytes between two plain sockets.
 type splicer struct {
-	pipe   *pipe
-	dst    *wire
-	src    *wire
+	dst, src *wire
+	idle     idleTimes
+	fillFn   func(uintptr) bool
+	emptyFn  func(uintptr) bool
+
+	pipe   *pipe // nil while it waits for the source
 	inPipe int
 	want   int
 	err    error
 }
 
-// fill moves bytes from the source into the pipe. While it waits it holds no
-// pipe.
+func newSplicer(dst, src *wire, idle idleTimes) *splicer {
+	s := &splicer{dst: dst, src: src, idle: idle}
+	s.fillFn, s.emptyFn = s.fill, s.empty
+	return s
+}
+
+// fill moves bytes from the source into the pipe.
 func (s *splicer) fill(fd uintptr) bool {
 	if s.pipe == nil {
 		if s.pipe, _ = pipes.Get().(*pipe); s.pipe == nil {
@@ -90,42 +98,33 @@ func (s *splicer) empty(fd uintptr) bool {
 			return true
 		}
 		s.inPipe -= int(n)
-		s.dst.armWriteFar()
+		if !s.dst.stop.Load() {
+			s.dst.armWrite(s.idle.write) // progress: the time starts again
+		}
 	}
 	return true
 }
 
-// splice moves n bytes from src to dst, or fewer when src ends (io.EOF).
-// moved counts what arrived at dst.
-func splice(dst, src *wire, n int64, idle idleTimes) (moved int64, rerr, werr error) {
-	s := &splicer{dst: dst, src: src}
-	defer s.finish()
-	fill, empty := s.fill, s.empty
-	dst.relayIdle = idle.write
-	for moved < n {
-		s.want = int(min(n-moved, pipeSize))
-		s.err = nil
-		if err := src.wait(fill, idle.read); err != nil {
-			return moved, err, nil
-		}
-		if s.err != nil {
-			return moved, s.err, nil
-		}
-		filled := s.inPipe
-		dst.armWrite(idle.write)
-		if dst.stop.Load() {
-			return moved, nil, errInterrupted
-		}
-		err := dst.raw.Write(empty)
-		moved += int64(filled - s.inPipe)
-		if err == nil {
-			err = s.err
-		}
-		if err != nil {
-			return moved, nil, err
-		}
+// step moves what there is, at most n bytes, waiting for it if need be. moved
+// counts what arrived. The read error is io.EOF when the source has ended.
+func (s *splicer) step(n int64) (moved int64, rerr, werr error) {
+	s.want, s.err = int(min(n, pipeSize)), nil
+	if err := s.src.wait(s.fillFn, s.idle.read); err != nil {
+		return 0, err, nil
 	}
-	return moved, nil, nil
+	if s.err != nil {
+		return 0, s.err, nil
+	}
+	filled := s.inPipe
+	s.dst.armWrite(s.idle.write)
+	if s.dst.stop.Load() {
+		return 0, nil, errInterrupted
+	}
+	err := s.dst.raw.Write(s.emptyFn)
+	if err == nil {
+		err = s.err
+	}
+	return int64(filled - s.inPipe), nil, err
 }
 
 // finish gives the pipe back if it is empty.
@@ -138,4 +137,17 @@ func (s *splicer) finish() {
 		return
 	}
 	pipes.Put(s.pipe)
+}
+
+// splice moves n bytes from src to dst, or fewer when src ends (io.EOF).
+// moved counts what arrived at dst.
+func splice(dst, src *wire, n int64, idle idleTimes) (moved int64, rerr, werr error) {
+	s := newSplicer(dst, src, idle)
+	defer s.finish()
+	for moved < n && rerr == nil && werr == nil {
+		var m int64
+		m, rerr, werr = s.step(n - moved)
+		moved += m
+	}
+	return moved, rerr, werr
 }

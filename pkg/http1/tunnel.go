@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -119,26 +120,30 @@ func (t *tunnel) copy(dst, src *wire) (n int64, err error) {
 	}
 }
 
-// bulk splices while pieces are large.
+// bulk lets the kernel move bytes while they come in large pieces.
 func (t *tunnel) bulk(dst, src *wire) (n int64, err error) {
+	s := newSplicer(dst, src, idleTimes{t.idle, t.idle})
+	defer s.finish()
 	for {
-		m, rerr, werr := splice(dst, src, copyBuffer, idleTimes{t.idle, t.idle})
+		m, rerr, werr := s.step(1 << 20)
 		n += m
-		t.touch()
-		if werr != nil {
+		switch {
+		case werr != nil:
 			return n, werr
-		}
-		if rerr == io.EOF || rerr == nil && m < copyBuffer {
-			return n, nil
-		}
-		if rerr != nil {
-			if isTimeout(rerr) && t.stillActive() {
-				return n, nil
-			}
+		case rerr == io.EOF || isTimeout(rerr) && t.stillActive():
+			return n, nil // the next read finds it again
+		case rerr != nil:
 			return n, rerr
+		}
+		t.touch()
+		if m < minBulk {
+			return n, nil
 		}
 	}
 }
+
+// minBulk is the size of pieces for which a pipe is not worth its system calls.
+const minBulk = 8 << 10
 
 // stillActive reports whether the other direction moved bytes lately.
 func (t *tunnel) stillActive() bool {
@@ -163,6 +168,7 @@ func (t *tunnel) await(c *carrier) ([]byte, error) {
 type carrier struct {
 	src *wire
 	buf *[copyBuffer]byte
+	one [1]byte
 	try func(uintptr) bool
 	n   int
 	err error
@@ -178,6 +184,29 @@ func (c *carrier) drop() {
 // read returns bytes that are valid until the next read.
 func (c *carrier) read(limit int64) ([]byte, error) {
 	if c.src.raw == nil {
+		return c.readCoded(limit)
+	}
+	if c.try == nil {
+		c.try = c.tryRead
+	}
+	if err := c.src.waitUntil(c.try, limit); err != nil {
+		return nil, err
+	}
+	if c.err == nil && c.n == 0 {
+		c.err = io.EOF
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	return c.buf[:c.n], nil
+}
+
+// readCoded reads from what is not a plain socket. Under TLS it waits with one
+// byte, and then, so as not to wait, takes the rest of the record with a
+// deadline that has passed.
+func (c *carrier) readCoded(limit int64) ([]byte, error) {
+	t, ok := c.src.conn.(*tls.Conn)
+	if !ok {
 		if c.buf == nil {
 			c.buf = copyBuffers.Get().(*[copyBuffer]byte)
 		}
@@ -187,19 +216,19 @@ func (c *carrier) read(limit int64) ([]byte, error) {
 		}
 		return c.buf[:n], err
 	}
-	if c.try == nil {
-		c.try = c.tryRead
-	}
-	if err := c.src.waitUntil(c.try, limit); err != nil {
+	c.drop()
+	if n, err := c.src.read(c.one[:], limit, nil); n == 0 {
 		return nil, err
 	}
-	if c.err != nil || c.n == 0 {
-		if c.err == nil {
-			c.err = io.EOF
-		}
-		return nil, c.err
+	c.buf = copyBuffers.Get().(*[copyBuffer]byte)
+	c.buf[0] = c.one[0]
+	_ = t.SetReadDeadline(past)
+	n, _ := t.Read(c.buf[1:])
+	c.src.setRead(limit)
+	if c.src.stop.Load() {
+		return nil, errInterrupted
 	}
-	return c.buf[:c.n], nil
+	return c.buf[:1+n], nil
 }
 
 func (c *carrier) tryRead(fd uintptr) bool {

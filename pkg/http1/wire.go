@@ -64,7 +64,6 @@ type wire struct {
 	err         error
 	beforeBlock func() error
 	first       func() error
-	relayIdle   time.Duration // what armWriteFar goes by
 	// Argument and result of glance.
 	lookFn func(uintptr)
 	found  socketState
@@ -108,6 +107,15 @@ func peerSocket(c net.Conn) syscall.RawConn {
 func (w *wire) interrupt() {
 	w.stop.Store(true)
 	_ = w.conn.SetDeadline(past)
+}
+
+// sever ends the connection for both ends without waiting for whoever uses it
+// here, as net.Conn.Close would; that one still has to close it.
+func (w *wire) sever() {
+	w.interrupt()
+	if w.peer != nil {
+		_ = w.peer.Control(shutdownSocket)
+	}
 }
 
 // interruptRead wakes a reader only.
@@ -324,14 +332,6 @@ func (w *wire) waitUntil(try func(uintptr) bool, limit int64) error {
 			}
 			return err
 		}
-	}
-}
-
-// armWriteFar is called after progress inside one relayed write, to move a
-// deadline that has come near.
-func (w *wire) armWriteFar() {
-	if w.writeSet != 0 && w.relayIdle > 0 && !w.stop.Load() {
-		w.armWrite(w.relayIdle)
 	}
 }
 
