@@ -125,6 +125,10 @@ func (s *service) newServers(b build) error {
 		Refused:  s.dataPlane.refused,
 		Observer: s.metrics,
 		Log:      s.log,
+		KeepUnderscores: func() bool {
+			t := s.live.Load()
+			return t != nil && t.Policy != nil && t.Policy.Headers.KeepUnderscores
+		},
 	})
 	if err != nil {
 		return err

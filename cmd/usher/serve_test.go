@@ -286,6 +286,24 @@ func (s *socket) expectEcho(t *testing.T, text string) {
 	}
 }
 
+// TestUnderscores: a setting of the ConfigMap that is decided below the proxy is live at once too.
+func TestUnderscores(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder, "all.yaml", site("web", backend(t, func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.Header["X_y"]) })))
+	p := serve(t, "--manifests", folder, "--configmap=default/usher")
+	ask := func() string {
+		r, _ := http.NewRequest(http.MethodGet, "http://"+p.http+"/", nil)
+		r.Host, r.Header["X_Y"] = "site.test", []string{"1"}
+		_, _, body := p.do(http.DefaultTransport, r)
+		return body
+	}
+	if got := ask(); got != "[]" {
+		t.Errorf("by default: %s, want the field dropped", got)
+	}
+	write(t, folder, "config.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: usher, namespace: default}\ndata: {enable-underscores-in-headers: \"true\"}\n")
+	p.eventually("the field to be kept", func() bool { return ask() == "[1]" })
+}
+
 // TestAccessLogJSON: one record of each request, on stdout.
 func TestAccessLogJSON(t *testing.T) {
 	folder := t.TempDir()

@@ -68,7 +68,7 @@ func (x *exchange) release() {
 	x.body.wire, x.body.in = nil, nil
 	x.handle = nil
 	if x.ctx != nil {
-		x.ctx.parent = nil
+		x.ctx.parent.Store(nil)
 	}
 	x.req = http.Request{}
 	x.head = requestHead{}
@@ -95,7 +95,7 @@ func (x *exchange) freshContext() {
 		x.ctx = &requestContext{}
 		x.blank = (&http.Request{}).WithContext(x.ctx)
 	}
-	x.ctx.parent = x.conn.ctx
+	x.ctx.parent.Store(&x.conn.ctx)
 }
 
 // finish ends the request after the handler returned (ok) or panicked, and

@@ -41,7 +41,7 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, *refusal)
 		return
 	}
-	if !s.server.options.KeepUnderscores {
+	if keep := s.server.options.KeepUnderscores; keep == nil || !keep() {
 		dropUnderscores(r.Header)
 	}
 	delete(r.Header, "Proxy") // CGI programs take it for the variable HTTP_PROXY

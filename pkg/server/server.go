@@ -37,8 +37,9 @@ type Options struct {
 	// requests are logged and counted. Of the request RemoteAddr, TLS and context are there, the rest as far as it was understood.
 	// nil answers with the status alone.
 	Refused func(answer http.Header, r *http.Request, why Refusal) []byte
-	// KeepUnderscores hands on request fields with an underscore in the name, which are dropped otherwise, as nginx does.
-	KeepUnderscores bool
+	// KeepUnderscores is asked at each request whether to hand on fields with an underscore in the name. Without it they are dropped,
+	// as nginx does.
+	KeepUnderscores func() bool
 	// Observer is told about connections and handshakes; nil is nobody.
 	Observer Observer
 	// Log gets what concerns the process, such as a failing accept. What concerns one client goes to the Observer only, since every
