@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/usher-ingress/usher/pkg/object"
 	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,12 +32,14 @@ type Files struct {
 	log   *zap.Logger
 	store *store
 	held  map[string]*manifest // by file
-	dirs  []string             // of the last walk
+
+	watcher *fsnotify.Watcher // nil until it is followed
+	poll    time.Duration
 }
 
 // NewFiles reads from a folder, or from a single file. Nothing is read before Run.
 func NewFiles(path string, log *zap.Logger) *Files {
-	f := &Files{root: path, log: log, store: newStore(), held: map[string]*manifest{}}
+	f := &Files{root: path, log: log, store: newStore(), held: map[string]*manifest{}, poll: pollEvery}
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		f.root, f.only = filepath.Split(path)
 		f.root = cmp.Or(filepath.Clean(f.root), ".")
@@ -86,14 +90,10 @@ func (f *Files) Run(ctx context.Context) error {
 
 // read looks at every file once.
 func (f *Files) read() error {
-	found, err := walk(f.fsys)
+	found, err := f.find()
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", f.root, bare(err))
 	}
-	if f.only != "" {
-		found.files, found.dirs, found.problems = []string{f.only}, []string{"."}, nil
-	}
-	f.dirs = found.dirs
 	problems := found.problems
 	for _, name := range found.files {
 		if p := f.readFile(name); p != nil {

@@ -15,22 +15,22 @@ const (
 	settle = 50 * time.Millisecond
 	// settleMax is the longest a busy folder waits.
 	settleMax = 500 * time.Millisecond
-	// poll is how often it is read without being told, for what no notification tells: network file systems, links to files elsewhere.
-	poll = 10 * time.Second
+	// pollEvery is how often it is read without being told, for what no notification tells: network file systems, links to files elsewhere.
+	pollEvery = 10 * time.Second
 )
 
 // follow reads the folder again when it changes, until ctx ends.
 func (f *Files) follow(ctx context.Context) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		f.log.Warn("the folder cannot be watched; it is read again every so often", zap.Duration("every", poll), zap.Error(err))
+		f.log.Warn("the folder cannot be watched; it is read again every so often", zap.Duration("every", f.poll), zap.Error(err))
 		watcher = &fsnotify.Watcher{}
 	} else {
 		defer func() { _ = watcher.Close() }()
-		f.watch(watcher)
-		f.again(watcher) // what changed between the first read and the watch
+		f.watcher = watcher
+		f.again() // what changed between the first read and the watch
 	}
-	ticker := time.NewTicker(poll)
+	ticker := time.NewTicker(f.poll)
 	defer ticker.Stop()
 	for {
 		select {
@@ -38,13 +38,13 @@ func (f *Files) follow(ctx context.Context) error {
 			return nil
 		case event := <-watcher.Events:
 			if f.matters(event) && f.quiet(ctx, watcher) {
-				f.again(watcher)
+				f.again()
 			}
 		case err := <-watcher.Errors:
 			f.log.Warn("watching the folder", zap.Error(err))
-			f.again(watcher)
+			f.again()
 		case <-ticker.C:
-			f.again(watcher)
+			f.again()
 		}
 	}
 }
@@ -71,32 +71,45 @@ func (f *Files) quiet(ctx context.Context, watcher *fsnotify.Watcher) bool {
 	}
 }
 
-// again reads the folder, and once more where a new subfolder came to light, whose files may have come before its watch.
-func (f *Files) again(watcher *fsnotify.Watcher) {
-	known := f.dirs
+// again reads the folder, or says that it is gone.
+func (f *Files) again() {
 	if err := f.read(); err != nil {
 		f.gone(err)
-		f.dirs = nil
-		return
 	}
-	f.watch(watcher)
-	if !slices.Equal(known, f.dirs) {
-		if err := f.read(); err != nil {
-			f.gone(err)
+}
+
+// find lists what is to be read, and watches it before it is read, or a change in between would be missed. A folder may turn up
+// while its parent is being watched, so this goes on until nothing new is found.
+func (f *Files) find() (*folder, error) {
+	found, err := f.list()
+	for range maxDepth {
+		if err != nil || f.watcher == nil {
+			return found, err
+		}
+		f.watch(found.dirs)
+		before := found.dirs
+		if found, err = f.list(); err == nil && slices.Equal(before, found.dirs) {
+			break
 		}
 	}
+	return found, err
+}
+
+// list walks the folder, or names the one file that is read.
+func (f *Files) list() (*folder, error) {
+	if f.only != "" {
+		return &folder{files: []string{f.only}, dirs: []string{"."}}, nil
+	}
+	return walk(f.fsys)
 }
 
 // watch adds the folder, its subfolders and what holds the folder itself, which may be a link that is swapped. To add what is
 // watched already does no harm, and watches anew what was replaced.
-func (f *Files) watch(watcher *fsnotify.Watcher) {
-	if watcher.Events == nil {
-		return
-	}
-	_ = watcher.Add(f.parent())
-	for _, dir := range f.dirs {
-		if err := watcher.Add(filepath.Join(f.root, dir)); err != nil {
-			f.log.Warn("a folder cannot be watched; it is read again every so often", zap.String("folder", dir), zap.Duration("every", poll), zap.Error(err))
+func (f *Files) watch(dirs []string) {
+	_ = f.watcher.Add(f.parent())
+	for _, dir := range dirs {
+		if err := f.watcher.Add(filepath.Join(f.root, dir)); err != nil {
+			f.log.Warn("a folder cannot be watched; it is read again every so often", zap.String("folder", dir), zap.Duration("every", f.poll), zap.Error(err))
 		}
 	}
 }
