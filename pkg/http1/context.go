@@ -3,6 +3,7 @@ package http1
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,7 +15,9 @@ import (
 // One that was never asked is used again for the next request. One that was
 // ("escaped") may be held by derived contexts and is left to them.
 type requestContext struct {
-	parent context.Context
+	// parent is the connection's context. It is atomic for the sake of those
+	// who, against the contract, look for values after the handler returned.
+	parent atomic.Pointer[context.Context]
 
 	mu      sync.Mutex
 	err     error
@@ -31,10 +34,11 @@ func (c *requestContext) Deadline() (time.Time, bool) { return time.Time{}, fals
 
 // Value returns the connection's value.
 func (c *requestContext) Value(key any) any {
-	if c.parent == nil {
+	parent := c.parent.Load()
+	if parent == nil {
 		return nil
 	}
-	return c.parent.Value(key)
+	return (*parent).Value(key)
 }
 
 // Done is closed when the client has gone or the handler has returned.

@@ -81,7 +81,7 @@ func upgradeTo(w http.ResponseWriter, res *http.Response, seen *log) {
 	early, _ := rw.Peek(rw.Reader.Buffered())
 	head := "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: " + h.Get("Upgrade") + "\r\n\r\n"
 	_, _ = io.WriteString(c, head)
-	up, down, err := Tunnel(c, early, res.Body.(io.ReadWriteCloser), time.Second)
+	up, down, err := Tunnel(c, early, res.Body.(io.ReadWriteCloser), patience)
 	seen.add("tunnel %d %d %v", up, down, err)
 }
 

@@ -27,7 +27,8 @@ func TestTunnelCarriesEverything(t *testing.T) {
 				}
 				go echoUpgraded(back)
 				tr := &Transport{Dial: dialMaybeTLS(back.Addr().String(), backTLS)}
-				front := serveMaybeTLS(t, &Server{Handler: forward(tr, &log{})}, frontTLS, config)
+				seen := &log{}
+				front := serveMaybeTLS(t, &Server{Handler: forward(tr, seen)}, frontTLS, config)
 				c, err := dialMaybeTLS(front, frontTLS)(context.Background())
 				if err != nil {
 					t.Fatal(err)
@@ -35,6 +36,9 @@ func TestTunnelCarriesEverything(t *testing.T) {
 				defer func() { _ = c.Close() }()
 				_ = c.SetDeadline(time.Now().Add(patience))
 				exchangeMessages(t, &client{t, c, newReader(c)})
+				if t.Failed() {
+					t.Log(seen)
+				}
 			})
 		}
 	}
