@@ -69,7 +69,7 @@ type Options struct {
 	DenyExtra     []netip.Prefix
 	Resolver      Resolver // for endpoints that are names; nil is the system's
 
-	MaxIdle     int           // connections kept for one endpoint; 0 is 64
+	MaxIdle     int           // connections kept for one endpoint; 0 is 320, as ingress-nginx keeps
 	IdleTimeout time.Duration // how long; 0 is 60 s
 }
 
@@ -87,7 +87,7 @@ type Pool struct {
 // New returns an empty Pool.
 func New(o Options) *Pool {
 	if o.MaxIdle == 0 {
-		o.MaxIdle = 64
+		o.MaxIdle = 320
 	}
 	return &Pool{options: o, dialer: newDialer(o), endpoints: map[Key]*Endpoint{}, groups: map[string]*Group{}}
 }
