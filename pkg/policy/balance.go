@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"strings"
+	"time"
 )
 
 // Balance says which endpoint a request without a session goes to.
@@ -12,6 +13,7 @@ type Balance struct {
 	HashBy     []Part // consistent hashing on these, when not empty
 	Subset     bool   // hash to a subset, random inside it
 	SubsetSize int
+	SlowStart  time.Duration // how long a new endpoint gets less than its share
 }
 
 // Algorithm is a way to spread requests.
@@ -38,6 +40,9 @@ func balanceKeys() []Key {
 		{Name: "load-balance", ConfigMap: "load-balance", Values: "round_robin, ewma or least_request", Default: "round_robin", Scope: ScopePath, Bad: UseDefault,
 			Doc:   "How requests without a session are spread. least_request is Usher's own.",
 			parse: oneOf(func(s *Set, v string) { s.Balance.Algorithm = Algorithm(v) }, string(RoundRobin), string(EWMA), string(LeastRequest))},
+		{Name: "slow-start", Values: "duration", Default: "0s", Scope: ScopePath, Bad: UseDefault,
+			Doc:   "How long the share of a new endpoint grows from a tenth to the whole, so that it can warm up. Usher's own.",
+			parse: func(s *Set, v string) (err error) { s.Balance.SlowStart, err = parseWait(v); return err }},
 		{Name: "upstream-hash-by", Values: "text with $request_uri $uri $host $remote_addr $binary_remote_addr $http_NAME $cookie_NAME $arg_NAME", Scope: ScopePath, Bad: UseDefault,
 			Doc: "Consistent hashing: equal values go to the same endpoint on every replica.", parse: parseHashBy},
 		{Name: "upstream-hash-by-subset", Values: "bool", Default: "false", Scope: ScopePath, Bad: UseDefault,

@@ -69,7 +69,7 @@ func (x *exchange) access() bool {
 	}
 	x.record.Backend = b
 	if len(b.Endpoints) > 0 {
-		return false
+		return x.limit()
 	}
 	if b.Reason != "" {
 		return x.fail(b.Reason)
