@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -22,6 +23,9 @@ type clientBody struct {
 	limit int64  // 0 is none
 	ahead []byte // what was buffered before the first try
 	whole bool   // ahead is all of it
+
+	copied   *bytes.Buffer // for mirroring: what was read, while that is not too much
+	complete atomic.Bool   // all of it was read
 
 	read  atomic.Int64
 	spent atomic.Bool           // from has been read for a try, so that the body cannot be sent again
@@ -45,6 +49,9 @@ func (x *exchange) limitBody() bool {
 		return false // HTTP/2 servers give a Body to requests that have none
 	}
 	x.body = &clientBody{from: x.r.Body, limit: set.MaxSize}
+	if x.set.Mirror.Target != nil && x.set.Mirror.Body {
+		x.body.copied = &bytes.Buffer{}
+	}
 	if !set.Buffer {
 		return false
 	}
@@ -75,10 +82,24 @@ func (b *clientBody) fetch(p []byte) (int, error) {
 	if total := b.read.Add(int64(n)); b.limit > 0 && total > b.limit {
 		n, err = 0, errTooLarge
 	}
+	b.copy(p[:n], err)
 	if err != nil && err != io.EOF {
 		b.fault.Store(&err)
 	}
 	return n, err
+}
+
+// copy keeps what was read for mirroring.
+func (b *clientBody) copy(p []byte, err error) {
+	if b.copied == nil {
+		return
+	}
+	if b.copied.Len()+len(p) > mirrorBody {
+		b.copied = nil
+		return
+	}
+	b.copied.Write(p)
+	b.complete.Store(err == io.EOF)
 }
 
 // Read implements io.Reader for the transport.

@@ -8,21 +8,22 @@ import (
 
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
+	"github.com/usher-ingress/usher/pkg/route"
 )
 
 // pick finds the endpoints that may have the request. Which of them gets it is chosen for each try, by next.
 func (x *exchange) pick() bool {
-	x.members, x.transit = x.proxy.bindings.find(x.record.Backend, x.protocol())
+	x.members, x.transit = x.proxy.bindings.find(x.record.Backend, x.protocol(x.record.Backend))
 	x.stick()
 	x.members.group.Requested()
 	return x.admit()
 }
 
 // protocol is how the endpoints are spoken to: as the route says, else as the Service does, else HTTP/1.1.
-func (x *exchange) protocol() pool.Protocol {
+func (x *exchange) protocol(b *route.Backend) pool.Protocol {
 	protocol := x.set.Upstream.Protocol
 	if protocol == policy.ProtocolUnset {
-		protocol = x.record.Backend.Protocol
+		protocol = b.Protocol
 	}
 	switch protocol {
 	case policy.HTTPS:

@@ -26,7 +26,7 @@ func (x *exchange) stick() {
 		return
 	}
 	x.session = session{on: true, pinned: -1}
-	token := policy.CookieValue(joined(x.r.Header["Cookie"]), sticky.Name)
+	token := x.token()
 	if sticky.Persistent {
 		if i, ok := x.members.tokens(keys).index[token]; ok && token != "" {
 			x.session.pinned, x.session.known = i, true
@@ -38,6 +38,11 @@ func (x *exchange) stick() {
 		return
 	}
 	x.session.number = x.newSession(-1)
+}
+
+// token is the session cookie as the client sent it.
+func (x *exchange) token() string {
+	return policy.CookieValue(joined(x.r.Header["Cookie"]), x.set.Sticky.Name)
 }
 
 // newSession finds a session that is at home on member i, or on any that takes new ones for -1.
