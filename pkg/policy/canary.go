@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -39,6 +40,24 @@ func (c *Canary) Picks(h Fields, chance float64) (canary bool, rule string) {
 		}
 	}
 	return chance*float64(c.Total) < float64(c.Weight), "weight"
+}
+
+// String says in which order the rules decide: "header X-Canary, cookie beta, 20 of 100".
+func (c *Canary) String() string {
+	var rules []string
+	if c.Header != "" {
+		rule := "header " + c.Header
+		if c.Value != "" {
+			rule += " = " + c.Value
+		} else if c.Pattern != nil {
+			rule += " ~ " + c.Pattern.String()
+		}
+		rules = append(rules, rule)
+	}
+	if c.Cookie != "" {
+		rules = append(rules, "cookie "+c.Cookie)
+	}
+	return strings.Join(append(rules, fmt.Sprintf("%d of %d", c.Weight, c.Total)), ", ")
 }
 
 func (c *Canary) byHeader(value string) (picked, decided bool) {

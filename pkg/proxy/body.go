@@ -19,10 +19,11 @@ var errTooLarge = errors.New("request body over the limit of proxy-body-size")
 //
 // There is a new one for every request that has a body, since a transport may read it for a moment after the request has ended.
 type clientBody struct {
-	from  io.Reader
-	limit int64  // 0 is none
-	ahead []byte // what was buffered before the first try
-	whole bool   // ahead is all of it
+	from   io.Reader
+	length int64  // as announced; -1: not
+	limit  int64  // 0 is none
+	ahead  []byte // what was buffered before the first try
+	whole  bool   // ahead is all of it
 
 	copied   *bytes.Buffer // for mirroring: what was read, while that is not too much
 	complete atomic.Bool   // all of it was read
@@ -48,7 +49,7 @@ func (x *exchange) limitBody() bool {
 	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
 		return false // HTTP/2 servers give a Body to requests that have none
 	}
-	x.body = &clientBody{from: x.r.Body, limit: set.MaxSize}
+	x.body = &clientBody{from: x.r.Body, length: x.r.ContentLength, limit: set.MaxSize}
 	if x.set.Mirror.Target != nil && x.set.Mirror.Body {
 		x.body.copied = &bytes.Buffer{}
 	}
@@ -99,7 +100,7 @@ func (b *clientBody) copy(p []byte, err error) {
 		return
 	}
 	b.copied.Write(p)
-	b.complete.Store(err == io.EOF)
+	b.complete.Store(err == io.EOF || b.read.Load() == b.length)
 }
 
 // Read implements io.Reader for the transport.

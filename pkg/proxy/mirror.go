@@ -39,7 +39,7 @@ func (x *exchange) mirror() {
 	}
 	var body []byte
 	if m.Body && x.body != nil {
-		if x.body.copied == nil || !x.body.complete.Load() {
+		if !x.body.complete.Load() || x.body.copied == nil {
 			x.proxy.observer.Mirrored(mirrorDropped)
 			return
 		}
