@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"time"
@@ -43,23 +44,29 @@ func (c *Candidates) last(start int) int {
 	return -1
 }
 
-// RoundRobin chooses the turn-th endpoint, or the first after it that is admitted.
+// RoundRobin chooses the turn-th endpoint. If that is passed over, a few others are looked at in an order that depends on turn, so that
+// its share goes to all of them rather than to its neighbour; never to one that is warming up itself.
 func (c *Candidates) RoundRobin(turn uint32) int {
 	n := uint32(len(c.Endpoints))
 	if n == 0 {
 		return -1
 	}
-	start := turn % n
-	for k := range n {
-		i := start + k
-		if i >= n {
-			i -= n
-		}
-		if c.admits(int(i), spread(turn+k), true) {
-			return int(i)
+	if i := int(turn % n); c.admits(i, spread(turn), true) {
+		return i
+	}
+	random := turn
+	for range 2 * n {
+		random = spread(random + 0x9e3779b9)
+		if i := int(random % n); c.admits(i, math.MaxUint32, true) {
+			return i
 		}
 	}
-	return c.last(int(start))
+	for k := range n {
+		if i := int((turn + k) % n); c.admits(i, math.MaxUint32, true) {
+			return i
+		}
+	}
+	return c.last(int(turn % n))
 }
 
 // LeastRequest chooses the one of two random endpoints that has fewer requests in flight.
@@ -90,29 +97,18 @@ func (c *Candidates) better(random uint64, prefer func(a, b *Endpoint) bool) int
 	return int(other)
 }
 
-// Rendezvous chooses the endpoint with the highest score for key, where seeds[i] is a hash of endpoint i's identity. Every replica
+// Rendezvous chooses the endpoint with the highest score for key, where seeds[i] is a hash of endpoint i's identity; key is a Hash too, or random. Every replica
 // that sees the same identities chooses alike, an endpoint that leaves moves only its own keys, and one that joins takes an even
 // share (Thaler and Ravishankar, 1998). Warming up does not count, since it would move keys.
 func (c *Candidates) Rendezvous(key uint64, seeds []uint64) int {
-	best, second, bestScore, secondScore := -1, -1, uint64(0), uint64(0)
+	best, bestScore := -1, uint64(0)
 	for i, seed := range seeds {
-		score := mix(key, seed)
-		if score < bestScore || score == bestScore && best >= 0 {
-			if score > secondScore {
-				second, secondScore = i, score
-			}
-			continue
+		if score := score(key, seed); score >= bestScore {
+			best, bestScore = i, score
 		}
-		second, secondScore = best, bestScore
-		best, bestScore = i, score
 	}
-	switch {
-	case best < 0:
-		return -1
-	case c.sound(best):
+	if best < 0 || c.sound(best) {
 		return best
-	case second >= 0 && c.sound(second):
-		return second
 	}
 	return c.rendezvousSlow(key, seeds)
 }
@@ -121,7 +117,7 @@ func (c *Candidates) sound(i int) bool {
 	return c.admits(i, 0, false) && c.Endpoints[i].admitted(c.Now)
 }
 
-// rendezvousSlow is for the rare case that the first two choices are out.
+// rendezvousSlow is for the rare case that the first choice is out.
 func (c *Candidates) rendezvousSlow(key uint64, seeds []uint64) int {
 	for _, strict := range []bool{true, false} {
 		best, bestScore := -1, uint64(0)
@@ -129,7 +125,7 @@ func (c *Candidates) rendezvousSlow(key uint64, seeds []uint64) int {
 			if !c.admits(i, 0, false) || strict && !c.Endpoints[i].admitted(c.Now) {
 				continue
 			}
-			if score := mix(key, seed); best < 0 || score > bestScore {
+			if score := score(key, seed); score >= bestScore {
 				best, bestScore = i, score
 			}
 		}
@@ -159,8 +155,14 @@ func (c *Candidates) Subset(key uint64, seeds []uint64, size int, random uint64)
 	return c.Rendezvous(key, seeds)
 }
 
-// mix combines a key and a seed to a score, well enough that scores are uniform and independent. It must never change: replicas of
-// two releases run side by side.
+// score is how much key likes the endpoint of seed. Both must be well mixed already. It must never change: replicas of two releases
+// run side by side.
+func score(key, seed uint64) uint64 {
+	high, low := bits.Mul64(key^seed, 0x9e3779b97f4a7c15)
+	return high ^ low
+}
+
+// mix combines two numbers to one whose bits depend on all of theirs. It must never change, for the same reason.
 func mix(key, seed uint64) uint64 {
 	high, low := bits.Mul64(key^0x9e3779b97f4a7c15, seed|1)
 	x := high ^ low ^ seed

@@ -47,7 +47,7 @@ type transport interface {
 }
 
 func (p *Pool) newEndpoint(k Key) *Endpoint {
-	e := &Endpoint{key: k, pool: p}
+	e := &Endpoint{key: k, pool: p, clock: &p.clock, since: p.clock.now()}
 	e.transport = p.newTransport(k, p.options.MaxIdle)
 	if p.closed {
 		e.leave()

@@ -98,7 +98,7 @@ func New(o Options) *Pool {
 type clock struct{ start time.Time }
 
 // now is never 0, which stands for "not at all".
-func (c *clock) now() time.Duration { return max(time.Since(c.start), 1) }
+func (c *clock) now() time.Duration { return time.Since(c.start) + 1 }
 
 // Now is the time on the pool's clock, for Candidates.
 func (p *Pool) Now() time.Duration { return p.clock.now() }
