@@ -101,8 +101,11 @@ func (x *exchange) mayRetry() bool {
 	if len(x.record.Tries) >= limit || retry.Within > 0 && time.Since(x.record.Time) >= retry.Within {
 		return false
 	}
-	if x.body != nil && (x.body.spent.Load() || x.body.failed() != nil) || x.clientLeft() {
+	if x.body != nil && !x.body.again() || x.clientLeft() {
 		return false
+	}
+	if x.failure.Unused() {
+		return !retry.Off
 	}
 	return retry.Allows(x.r.Method, x.failure.Sent, x.failure.Cause == pool.Timeout) && x.members.group.MayRetry()
 }

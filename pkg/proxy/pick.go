@@ -40,8 +40,12 @@ func (x *exchange) protocol(b *route.Backend) pool.Protocol {
 	return pool.HTTP1
 }
 
-// next chooses the endpoint for one more try, never one that was tried already. It returns nil when none is left.
+// next chooses the endpoint for one more try, never one that was tried already, and nil when none is left. An endpoint whose
+// connection had been kept, and turned out to be closed, has not been asked: it gets another chance when it is the only one.
 func (x *exchange) next() *pool.Endpoint {
+	if n := len(x.tried); n > 0 && n >= x.members.ready && x.failure.Unused() {
+		x.tried = x.tried[:0]
+	}
 	i := -1
 	if x.session.on && !(x.set.Sticky.Persistent && len(x.tried) > 0) {
 		i = x.home()

@@ -100,6 +100,9 @@ func (v *virtualHost) origin() policy.Origin {
 
 // byRole splits the claims, which are sorted, into those that make routes and those that lend a backend to them.
 func (v *virtualHost) byRole() (primaries, canaries []claim) {
+	if !slices.ContainsFunc(v.claims, func(c claim) bool { return c.isCanary() }) {
+		return v.claims, nil
+	}
 	for _, c := range v.claims {
 		if c.isCanary() {
 			canaries = append(canaries, c)
