@@ -19,6 +19,9 @@ func (o *requests) Picked(b *route.Backend, _ *pool.Endpoint) {
 	o.metrics.Picked(b.Namespace, b.Service)
 }
 
+// Mirrored implements proxy.Observer.
+func (o *requests) Mirrored(outcome string) { o.metrics.Mirrored(outcome) }
+
 // Retried implements proxy.Observer.
 func (o *requests) Retried(b *route.Backend, after policy.Reason) {
 	o.metrics.Retried(b.Namespace, b.Service, string(after))

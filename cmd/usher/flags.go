@@ -38,6 +38,7 @@ type objectFlags struct {
 	secretsByName      bool
 	configMap          string
 	defaultCertificate string
+	sessionKey         string
 	defaultBackend     string
 	annotationsPrefix  string
 	allowUpstream      []string
@@ -60,6 +61,7 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.namespaceSelector, "watch-namespace-selector", "", "read only namespaces whose labels match this `selector`, such as team=shop")
 	set.BoolVar(&f.secretsByName, "watch-secrets-by-name", false, "read each Secret that an Ingress names by a watch of its own, so that no right to read all Secrets is needed")
 	set.StringVar(&f.configMap, "configmap", "", "`namespace/name` of the ConfigMap with controller-wide settings")
+	set.StringVar(&f.sessionKey, "session-key-secret", "", "`namespace/name` of the Secret whose \"key\" signs session cookies (\"previous\" is accepted too); without it the key is derived from the IngressClass")
 	set.StringVar(&f.defaultCertificate, "default-ssl-certificate", "", "`namespace/name` of the TLS Secret for names no other certificate covers")
 	set.StringVar(&f.defaultBackend, "default-backend-service", "", "`namespace/name` of the Service for requests nothing claims; without it they are answered 404")
 	set.StringVar(&f.annotationsPrefix, "annotations-prefix", "nginx.ingress.kubernetes.io", "`prefix` of annotations honoured besides usher.dev")
@@ -110,6 +112,7 @@ func (f *objectFlags) resolveOptions() (resolve.Options, error) {
 	}{
 		{"configmap", f.configMap, &o.ConfigMap},
 		{"default-ssl-certificate", f.defaultCertificate, &o.DefaultCertificate},
+		{"session-key-secret", f.sessionKey, &o.StickySecret},
 		{"default-backend-service", f.defaultBackend, &o.DefaultBackend},
 	} {
 		key, err := parseKey(k.flag, k.value)

@@ -65,7 +65,7 @@ func (f *objectFlags) clusterOptions() (source.ClusterOptions, *rest.Config, err
 		Client:        client,
 		Namespace:     f.namespace,
 		ConfigMaps:    named(resolved.ConfigMap),
-		Secrets:       named(resolved.DefaultCertificate),
+		Secrets:       append(named(resolved.DefaultCertificate), named(resolved.StickySecret)...),
 		Services:      named(resolved.DefaultBackend),
 		SecretsByName: f.secretsByName,
 	}

@@ -12,6 +12,7 @@ type connections struct {
 	handshakes *prometheus.CounterVec
 	http2      *prometheus.CounterVec
 	refused    *prometheus.CounterVec
+	mirrored   *prometheus.CounterVec
 	states     *states
 }
 
@@ -28,6 +29,8 @@ func newConnections(m *Metrics) connections {
 		http2: m.counters("http2_errors_total", "Violations of HTTP/2 by clients, by x/net/http2's word for them.", "kind"),
 		refused: m.counters("requests_refused_total", "Requests answered before any route was looked for, since they were malformed, "+
 			"ambiguous, too large or too slow.", "reason"),
+		mirrored: m.counters("mirrored_requests_total", "Copies of requests for a mirror-target: sent, dropped since there was no place or "+
+			"the body was too large, or failed.", "outcome"),
 		states: &states{},
 	}
 	desc := m.describe("gauge", "connections", "Client connections open now, by state: handshake (TLS), active (a request in flight), "+
@@ -55,6 +58,11 @@ func (m *Metrics) ConnectionOpened(listener string) {
 // HandshakeDone counts a TLS handshake by its result; see package server for the list.
 func (m *Metrics) HandshakeDone(result string) {
 	m.connections.handshakes.WithLabelValues(result).Inc()
+}
+
+// Mirrored counts a copy of a request by what became of it.
+func (m *Metrics) Mirrored(outcome string) {
+	m.connections.mirrored.WithLabelValues(outcome).Inc()
 }
 
 // HTTP2Error counts a violation of HTTP/2.

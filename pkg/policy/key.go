@@ -85,6 +85,7 @@ var keyList = sync.OnceValue(func() []*Key {
 	var keys []*Key
 	for _, group := range [][]Key{
 		redirectKeys(), hstsKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), retryKeys(), headerKeys(),
+		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(),
 		acceptedKeys(), unsupportedKeys(), refusedKeys(),
 	} {
 		for i := range group {

@@ -23,6 +23,9 @@ const (
 	BadResponse        Reason = "bad-response"
 	BadRequest         Reason = "bad-request"
 	BodyTooLarge       Reason = "body-too-large"
+	RateLimited        Reason = "rate-limited"
+	ConnectionLimit    Reason = "connection-limited"
+	Overloaded         Reason = "overloaded"
 	ClientClosed       Reason = "client-closed"
 	HTTPSRedirect      Reason = "https-redirect"
 	NotReady           Reason = "not-ready"
@@ -54,6 +57,7 @@ const (
 	ClassParameters        Reason = "class-parameters"
 	NoSecret               Reason = "no-secret"
 	BadSecret              Reason = "bad-secret"
+	CanaryUnmatched        Reason = "canary-unmatched"
 	CertificateMismatch    Reason = "certificate-mismatch"
 	CertificateExpired     Reason = "certificate-expired"
 	CertificateConflict    Reason = "certificate-conflict"
@@ -110,6 +114,9 @@ func answerReasons() []ReasonDoc {
 		{BadResponse, 502, "An endpoint answered something that is not valid HTTP, or a head over the limit.", "Check backend-protocol and the Service's appProtocol: plain HTTP sent to a TLS port looks like this."},
 		{BadRequest, 400, "The request was malformed or ambiguous, and was not forwarded.", "The access log's error field names the rule; the fault is in the client or in a proxy before Usher."},
 		{BodyTooLarge, 413, "The request body is larger than proxy-body-size allows.", "Raise proxy-body-size on the Ingress (\"0\" is no limit)."},
+		{RateLimited, 503, "The client's address sent more requests than limit-rps or limit-rpm allows on this replica.", "Raise the limit or limit-burst-multiplier, or exempt the address by limit-allowlist; limit-req-status-code changes the status."},
+		{ConnectionLimit, 503, "The client's address has as many requests in progress as limit-connections allows on this replica.", "Raise the limit, or exempt the address by limit-allowlist; limit-conn-status-code changes the status."},
+		{Overloaded, 503, "As many requests are in flight as max-in-flight or max-in-flight-per-endpoint allows, and no place became free in queue-timeout.", "Add Pods, or raise the limit."},
 		{ClientClosed, 499, "The client went away before the answer was complete.", "Nothing to do here; look at the client's timeout."},
 		{HTTPSRedirect, 308, "The host has a TLS section, so plain HTTP is redirected to HTTPS.", "Set ssl-redirect: \"false\" on the Ingress to serve plain HTTP too."},
 		{NotReady, 503, "Usher has not built its first table yet.", "Wait for /readyz; if it stays, look at Usher's log for the API server's answer."},
@@ -140,6 +147,7 @@ func objectReasons() []ReasonDoc {
 		{ClassIgnored, 0, "The Ingress belongs to no class of this controller.", "Set spec.ingressClassName to one of this controller's classes."},
 		{ClassAmbiguous, 0, "More than one IngressClass is marked as the default.", "Keep the annotation ingressclass.kubernetes.io/is-default-class on one of them."},
 		{ClassParameters, 0, "The IngressClass's parameters could not be used.", "Name an existing ConfigMap: apiGroup empty, kind ConfigMap, scope Namespace."},
+		{CanaryUnmatched, 0, "The canary has no Ingress to be a canary of: none has the same host, path and path type, or another canary has its place.", "Give it a host, path and pathType of the primary Ingress, and keep one canary for each."},
 		{NoSecret, 0, "The TLS Secret does not exist, so the default certificate is served.", "Create the Secret in the Ingress's namespace, or correct secretName."},
 		{BadSecret, 0, "The TLS Secret does not hold a usable certificate and key, so the default certificate is served.", "Give it tls.crt (PEM chain) and the matching tls.key."},
 		{CertificateMismatch, 0, "The certificate does not cover the host, so the default certificate is served.", "Issue the certificate for this host, or correct secretName."},

@@ -39,25 +39,22 @@ func unsupportedKeys() []Key {
 			"relative-redirects use-port-in-redirects ssl-ciphers rewrite-target use-regex app-root server-alias " +
 			"x-forwarded-prefix custom-headers connection-proxy-header proxy-redirect-from proxy-redirect-to proxy-cookie-domain " +
 			"proxy-cookie-path service-upstream proxy-ssl-secret proxy-ssl-name proxy-ssl-server-name proxy-ssl-verify-depth " +
-			"proxy-ssl-protocols proxy-ssl-ciphers affinity affinity-mode affinity-canary-behavior session-cookie-name " +
-			"session-cookie-path session-cookie-domain session-cookie-max-age session-cookie-expires session-cookie-samesite " +
-			"session-cookie-secure session-cookie-conditional-samesite-none session-cookie-change-on-failure load-balance " +
-			"upstream-hash-by upstream-hash-by-subset upstream-hash-by-subset-size canary-by-header canary-by-header-value " +
-			"canary-by-header-pattern canary-by-cookie canary-weight canary-weight-total auth-tls-pass-certificate-to-upstream " +
+			"proxy-ssl-protocols proxy-ssl-ciphers " +
+			"auth-tls-pass-certificate-to-upstream " +
 			"auth-tls-verify-depth auth-tls-error-page auth-realm auth-secret-type auth-method auth-signin " +
 			"auth-signin-redirect-param auth-response-headers auth-request-redirect auth-always-set-cookie auth-proxy-set-headers " +
 			"auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars auth-keepalive-requests " +
 			"auth-keepalive-timeout enable-global-auth enable-cors cors-allow-origin cors-allow-methods cors-allow-headers " +
-			"cors-allow-credentials cors-expose-headers cors-max-age limit-burst-multiplier limit-allowlist limit-whitelist " +
+			"cors-allow-credentials cors-expose-headers cors-max-age " +
 			"limit-rate limit-rate-after custom-http-errors default-backend disable-proxy-intercept-errors enable-access-log " +
-			"enable-opentelemetry opentelemetry-trust-incoming-span opentelemetry-operation-name mirror-target " +
-			"mirror-request-body mirror-host fastcgi-index fastcgi-params-configmap",
+			"enable-opentelemetry opentelemetry-trust-incoming-span opentelemetry-operation-name " +
+			"fastcgi-index fastcgi-params-configmap",
 	})
 	keys = append(keys, unsupportedConfigMapKeys(later)...)
-	// A canary served as an ordinary Ingress would take all traffic, and the others restrict who gets in: closed, not skipped.
+	// These restrict who gets in: closed, not skipped.
 	return append(keys, recognised(Unsupported, DenyAccess, map[string]string{
-		later: "canary ssl-passthrough auth-type auth-secret auth-url satisfy allowlist-source-range whitelist-source-range " +
-			"denylist-source-range limit-connections limit-rps limit-rpm auth-tls-secret auth-tls-verify-client auth-tls-match-cn " +
+		later: "ssl-passthrough auth-type auth-secret auth-url satisfy allowlist-source-range whitelist-source-range " +
+			"denylist-source-range auth-tls-secret auth-tls-verify-client auth-tls-match-cn " +
 			"proxy-ssl-verify secure-backends grpc-backend",
 	})...)
 }
@@ -69,8 +66,8 @@ func unsupportedConfigMapKeys(later string) []Key {
 			"upstream-keepalive-connections upstream-keepalive-time upstream-keepalive-timeout upstream-keepalive-requests " +
 			"use-http2 http2-max-concurrent-streams ssl-protocols ssl-ciphers ssl-reject-handshake no-auth-locations " +
 			"custom-http-errors disable-proxy-intercept-errors add-headers proxy-set-headers hide-headers " +
-			"global-allowed-response-headers limit-req-status-code limit-conn-status-code limit-rate limit-rate-after " +
-			"load-balance service-upstream log-format-upstream log-format-escape-json disable-access-log " +
+			"global-allowed-response-headers limit-rate limit-rate-after " +
+			"service-upstream log-format-upstream log-format-escape-json disable-access-log " +
 			"skip-access-log-urls enable-access-log-for-default-backend use-gzip gzip-level gzip-min-length gzip-types " +
 			"enable-brotli proxy-cookie-domain proxy-cookie-path proxy-redirect-from relative-redirects " +
 			"allow-cross-namespace-resources worker-shutdown-timeout proxy-stream-timeout bind-address disable-ipv6 " +

@@ -16,6 +16,13 @@ type Set struct {
 	Upstream  Upstream
 	Retry     Retry
 	Headers   Headers
+	Sticky    Sticky
+	Balance   Balance
+	Canary    Canary
+	Limit     Limit
+	Overload  Overload
+	Health    Health
+	Mirror    Mirror
 
 	// Deny, when not empty, closes every path of the Ingress with 503 and this reason: a setting that restricts access could not be
 	// honoured, so nobody gets in.
@@ -42,6 +49,12 @@ func Default() *Set {
 		Upstream:  defaultUpstream(),
 		Retry:     defaultRetry(),
 		Headers:   defaultHeaders(),
+		Sticky:    defaultSticky(),
+		Balance:   defaultBalance(),
+		Canary:    defaultCanary(),
+		Limit:     defaultLimit(),
+		Health:    defaultHealth(),
+		Mirror:    defaultMirror(),
 	}
 }
 

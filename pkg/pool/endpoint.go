@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/usher-ingress/usher/pkg/http1"
 )
@@ -27,6 +28,11 @@ type Endpoint struct {
 	picks    atomic.Uint64
 	failures atomic.Int64 // since the last success
 	failed   atomic.Uint64
+	ejected  atomic.Int64 // until when, on the pool's clock; 0: not ejected
+	health   health
+	latency  latency
+	since    time.Duration // when the endpoint joined, on the pool's clock
+	clock    *clock
 	left     atomic.Bool
 
 	late    sync.Once
@@ -41,7 +47,7 @@ type transport interface {
 }
 
 func (p *Pool) newEndpoint(k Key) *Endpoint {
-	e := &Endpoint{key: k, pool: p}
+	e := &Endpoint{key: k, pool: p, clock: &p.clock, since: p.clock.now()}
 	e.transport = p.newTransport(k, p.options.MaxIdle)
 	if p.closed {
 		e.leave()
@@ -76,8 +82,9 @@ func (e *Endpoint) End(ok bool) {
 	case !ok:
 		e.failures.Add(1)
 		e.failed.Add(1)
-	case e.failures.Load() != 0:
+	case e.failures.Load() != 0 || e.ejected.Load() != 0:
 		e.failures.Store(0)
+		e.restore()
 	}
 }
 

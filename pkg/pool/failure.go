@@ -36,6 +36,10 @@ type Error struct {
 	Err                    error
 }
 
+// Unused tells whether the request met a kept connection that the endpoint had closed, or was closing, without an answer. The
+// endpoint has then most likely never looked at it, and would have said so if it had.
+func (e *Error) Unused() bool { return e.Reused && !e.Received && e.Cause == Reset }
+
 // Error says what happened.
 func (e *Error) Error() string { return e.Err.Error() }
 

@@ -77,6 +77,8 @@ type Options struct {
 type Pool struct {
 	options Options
 	dialer  *dialer
+	clock   clock
+	limiter *Limiter
 
 	mu        sync.Mutex
 	endpoints map[Key]*Endpoint
@@ -89,8 +91,20 @@ func New(o Options) *Pool {
 	if o.MaxIdle == 0 {
 		o.MaxIdle = 320
 	}
-	return &Pool{options: o, dialer: newDialer(o), endpoints: map[Key]*Endpoint{}, groups: map[string]*Group{}}
+	return &Pool{options: o, dialer: newDialer(o), clock: clock{time.Now()}, limiter: NewLimiter(), endpoints: map[Key]*Endpoint{}, groups: map[string]*Group{}}
 }
+
+// clock counts time since the pool was made, steadily.
+type clock struct{ start time.Time }
+
+// now is never 0, which stands for "not at all".
+func (c *clock) now() time.Duration { return time.Since(c.start) + 1 }
+
+// Now is the time on the pool's clock, for Candidates.
+func (p *Pool) Now() time.Duration { return p.clock.now() }
+
+// Limiter is what is remembered about clients.
+func (p *Pool) Limiter() *Limiter { return p.limiter }
 
 // Endpoint returns the endpoint of a key, making it if nobody used it yet, and adds a reference, which Release gives back.
 func (p *Pool) Endpoint(k Key) *Endpoint {

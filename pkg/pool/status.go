@@ -3,6 +3,7 @@ package pool
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/usher-ingress/usher/pkg/http1"
 )
@@ -11,7 +12,7 @@ import (
 type Status struct {
 	Address     string `json:"address"`
 	Protocol    string `json:"protocol"`
-	State       string `json:"state"` // "ok", or "failing" while the last requests failed
+	State       string `json:"state"` // "ok", "failing" while the last requests failed, "ejected", or "probing" when its time is over
 	InFlight    int64  `json:"inFlight"`
 	Picks       uint64 `json:"picks"`               // requests given to it, ever
 	Failures    int64  `json:"consecutiveFailures"` // since the last success
@@ -51,6 +52,11 @@ func (e *Endpoint) Status() Status {
 	}
 	if s.Failures > 0 {
 		s.State = "failing"
+	}
+	if until := e.ejected.Load(); until != 0 {
+		if s.State = "ejected"; time.Duration(until) <= e.clock.now() {
+			s.State = "probing"
+		}
 	}
 	if t, ok := e.transport.(interface{ Stats() http1.TransportStats }); ok {
 		stats := t.Stats()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/usher-ingress/usher/pkg/policy"
@@ -46,6 +47,9 @@ func (x *exchange) copyHeader(h http.Header) {
 	}
 	if connection := x.response.Header["Connection"]; connection != nil {
 		dropNamed(h, connection)
+	}
+	if cookie := x.cookie(); cookie != "" {
+		h["Set-Cookie"] = append(slices.Clip(h["Set-Cookie"]), cookie)
 	}
 	x.ownFields(h)
 }

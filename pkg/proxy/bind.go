@@ -32,10 +32,13 @@ type binding struct {
 	retired bool // under bindings.mu: members may not be added any more
 }
 
-// members are the pool's side of a Backend's Endpoints, in the same order.
+// members are the pool's side of a Backend: its Endpoints in the same order, then those that are draining.
 type members struct {
+	backend   *route.Backend
 	group     *pool.Group
 	endpoints []*pool.Endpoint
+	ready     int // how many of them new requests may go to
+	names     names
 }
 
 // Prepare makes everything ready for next to be swapped in. It must be called for each table, in the order of the swaps, by one
@@ -165,11 +168,15 @@ func (b *bindings) firstUse(bound *binding, protocol pool.Protocol) (m *members,
 
 func (b *bindings) newMembers(backend *route.Backend, protocol pool.Protocol) *members {
 	m := &members{
+		backend:   backend,
 		group:     b.pool.Group(backend.Name + " " + protocol.String()),
-		endpoints: make([]*pool.Endpoint, len(backend.Endpoints)),
+		endpoints: make([]*pool.Endpoint, 0, len(backend.Endpoints)+len(backend.Draining)),
+		ready:     len(backend.Endpoints),
 	}
-	for i := range backend.Endpoints {
-		m.endpoints[i] = b.pool.Endpoint(pool.Key{Address: backend.Endpoints[i].Address(), Protocol: protocol})
+	for _, list := range [][]route.Endpoint{backend.Endpoints, backend.Draining} {
+		for i := range list {
+			m.endpoints = append(m.endpoints, b.pool.Endpoint(pool.Key{Address: list[i].Address(), Protocol: protocol}))
+		}
 	}
 	return m
 }

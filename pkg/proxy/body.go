@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -18,15 +19,20 @@ var errTooLarge = errors.New("request body over the limit of proxy-body-size")
 //
 // There is a new one for every request that has a body, since a transport may read it for a moment after the request has ended.
 type clientBody struct {
-	from  io.Reader
-	limit int64  // 0 is none
-	ahead []byte // what was buffered before the first try
-	whole bool   // ahead is all of it
+	from   io.Reader
+	length int64       // as announced; -1: not
+	limit  int64       // 0 is none
+	ahead  []byte      // what was buffered before the first try
+	whole  atomic.Bool // ahead is all of it
 
-	read  atomic.Int64
-	spent atomic.Bool           // from has been read for a try, so that the body cannot be sent again
-	fault atomic.Pointer[error] // why from cannot be read
-	first bodyTry
+	copied   *bytes.Buffer // for mirroring: what was read, while that is not too much
+	complete atomic.Bool   // all of it was read
+
+	read      atomic.Int64
+	spent     atomic.Bool           // from has been read for a try
+	overflown bool                  // that try read more than is kept
+	fault     atomic.Pointer[error] // why from cannot be read
+	first     bodyTry
 }
 
 // bodyTry is the body as one try reads it.
@@ -44,7 +50,10 @@ func (x *exchange) limitBody() bool {
 	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
 		return false // HTTP/2 servers give a Body to requests that have none
 	}
-	x.body = &clientBody{from: x.r.Body, limit: set.MaxSize}
+	x.body = &clientBody{from: x.r.Body, length: x.r.ContentLength, limit: set.MaxSize}
+	if x.set.Mirror.Target != nil && x.set.Mirror.Body {
+		x.body.copied = &bytes.Buffer{}
+	}
 	if !set.Buffer {
 		return false
 	}
@@ -57,7 +66,8 @@ func (x *exchange) limitBody() bool {
 // buffer reads up to size bytes ahead.
 func (b *clientBody) buffer(size int64) error {
 	ahead, err := io.ReadAll(io.LimitReader(fetcher{b}, size))
-	b.ahead, b.whole = ahead, int64(len(ahead)) < size
+	b.ahead = ahead
+	b.whole.Store(int64(len(ahead)) < size)
 	return err
 }
 
@@ -75,10 +85,24 @@ func (b *clientBody) fetch(p []byte) (int, error) {
 	if total := b.read.Add(int64(n)); b.limit > 0 && total > b.limit {
 		n, err = 0, errTooLarge
 	}
+	b.copy(p[:n], err)
 	if err != nil && err != io.EOF {
 		b.fault.Store(&err)
 	}
 	return n, err
+}
+
+// copy keeps what was read for mirroring.
+func (b *clientBody) copy(p []byte, err error) {
+	if b.copied == nil {
+		return
+	}
+	if b.copied.Len()+len(p) > mirrorBody {
+		b.copied = nil
+		return
+	}
+	b.copied.Write(p)
+	b.complete.Store(err == io.EOF || b.read.Load() == b.length)
 }
 
 // Read implements io.Reader for the transport.
@@ -89,22 +113,49 @@ func (t *bodyTry) Read(p []byte) (int, error) {
 		t.offset += n
 		return n, nil
 	}
-	if b.whole {
+	if b.whole.Load() {
 		return 0, io.EOF
 	}
-	if len(p) > 0 {
-		b.spent.Store(true)
+	if len(p) == 0 {
+		return 0, nil
 	}
-	return b.fetch(p)
+	first := !b.spent.Swap(true)
+	n, err := b.fetch(p)
+	t.offset += n
+	b.keep(p[:n], err, first)
+	return n, err
+}
+
+// replayBound is how much of a body is kept so that it can be sent again, in bytes. nginx keeps all of it, on disk if need be.
+const replayBound = 64 << 10
+
+// keep remembers what a try read. Only one try ever reads from the client: the next one begins when all of it is kept, or none was
+// read.
+func (b *clientBody) keep(p []byte, err error, first bool) {
+	if b.overflown = b.overflown || len(b.ahead)+len(p) > max(replayBound, cap(b.ahead)); b.overflown {
+		return
+	}
+	if first && b.length > 0 && b.length <= replayBound && b.ahead == nil {
+		b.ahead = make([]byte, 0, b.length)
+	}
+	b.ahead = append(b.ahead, p...)
+	if err == io.EOF || b.read.Load() == b.length {
+		b.whole.Store(true)
+	}
 }
 
 // Close implements io.Closer. It leaves the client's side alone: that is the server's to close, and another try may need it.
 func (t *bodyTry) Close() error { return nil }
 
+// again tells whether the body can be sent from its beginning.
+func (b *clientBody) again() bool {
+	return b.fault.Load() == nil && (b.whole.Load() || !b.spent.Load())
+}
+
 // try returns the body for one more try, or nil when it cannot be sent again. A transport may still hold the one before.
 func (b *clientBody) try() io.ReadCloser {
 	switch {
-	case b.spent.Load() || b.fault.Load() != nil:
+	case !b.again():
 		return nil
 	case b.first.body == nil:
 		b.first.body = b

@@ -78,8 +78,8 @@ func TestBuffering(t *testing.T) {
 		}
 		wants(t, body, "length 500, got 500,")
 	}
-	res1, _ := again.send("PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("x", 5000))
-	res2, _ := again.send("PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 5000\r\n\r\n" + strings.Repeat("x", 5000))
+	res1, _ := again.send("PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 500000\r\n\r\n" + strings.Repeat("x", 500000))
+	res2, _ := again.send("PUT / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 500000\r\n\r\n" + strings.Repeat("x", 500000))
 	if res1.StatusCode+res2.StatusCode != 200+502 {
 		t.Errorf("a body that was streamed was sent twice: %s, %s", res1.Status, res2.Status)
 	}

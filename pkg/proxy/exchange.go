@@ -31,8 +31,11 @@ type exchange struct {
 	url      url.URL
 	call     pool.Call
 	members  *members
-	transit  bool // members belong to this request alone
-	tried    []int
+	transit  bool  // members belong to this request alone
+	tried    []int // members that the request was sent to, in order
+	session  session
+	limited  pool.LimitKey  // the client's place among requests at a time; not valid when there is no such limit
+	admitted bool           // the request has a place among those in flight to its Service
 	endpoint *pool.Endpoint // the one that has the request, until it is counted as done
 	response *http.Response
 	failure  *pool.Error // of the last try
@@ -68,7 +71,8 @@ func (x *exchange) reset() {
 	x.body, x.out, x.members, x.endpoint, x.response, x.failure = nil, nil, nil, nil, nil, nil
 	x.blank, x.url = http.Request{}, url.URL{}
 	x.call.Timeouts = pool.Timeouts{}
-	x.tried = x.tried[:0]
+	x.tried, x.session = x.tried[:0], session{}
+	x.limited, x.admitted = pool.LimitKey{}, false
 	x.transit, x.begun, x.hijacked, x.aborted = false, false, false, false
 	x.record = Record{Tries: x.tries[:0]}
 }
@@ -82,6 +86,7 @@ func (x *exchange) letGo() {
 		x.endpoint.Leave()
 		x.endpoint = nil
 	}
+	x.leaveLimits()
 	if x.transit {
 		x.proxy.bindings.release(x.members)
 	}

@@ -40,6 +40,9 @@ func (x *exchange) try(e *pool.Endpoint) bool {
 		x.response = response
 		x.record.Tries[len(x.record.Tries)-1].Status = response.StatusCode
 		x.record.Upstream = now.Sub(x.record.Time)
+		if x.set.Balance.Algorithm == policy.EWMA {
+			e.Answered(now.Sub(began))
+		}
 		return true
 	}
 	if !errors.As(err, &x.failure) {
@@ -79,7 +82,8 @@ func (x *exchange) settle(cause pool.Cause) {
 	case pool.Canceled, pool.RequestBody, pool.BadRequest:
 		e.Leave()
 	default:
-		e.End(false)
+		health := &x.set.Health
+		x.members.group.Failed(e, x.members.endpoints[:x.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor})
 	}
 }
 
@@ -92,15 +96,18 @@ func (x *exchange) mayRetry() bool {
 	retry := &x.set.Retry
 	limit := retry.Tries
 	if limit == 0 {
-		limit = len(x.members.endpoints) + 1
+		limit = x.members.ready + 1
 	}
 	if len(x.record.Tries) >= limit || retry.Within > 0 && time.Since(x.record.Time) >= retry.Within {
 		return false
 	}
-	if x.body != nil && (x.body.spent.Load() || x.body.failed() != nil) || x.clientLeft() {
+	if x.body != nil && !x.body.again() || x.clientLeft() {
 		return false
 	}
-	return retry.Allows(x.r.Method, x.failure.Sent, x.failure.Cause == pool.Timeout)
+	if x.failure.Unused() {
+		return !retry.Off
+	}
+	return retry.Allows(x.r.Method, x.failure.Sent, x.failure.Cause == pool.Timeout) && x.members.group.MayRetry()
 }
 
 // unanswered answers a request that no endpoint did.
@@ -110,6 +117,9 @@ func (x *exchange) unanswered() bool {
 	}
 	if x.clientLeft() {
 		return x.fail(policy.ClientClosed)
+	}
+	if x.failure == nil {
+		return x.fail(policy.Overloaded) // every endpoint has as much as it may
 	}
 	x.record.Error = x.failure.Error()
 	return x.fail(reasonOf(x.failure.Cause))

@@ -15,6 +15,8 @@ type Observer interface {
 	Picked(b *route.Backend, e *pool.Endpoint)
 	// Retried is called when another try is made after a failure.
 	Retried(b *route.Backend, after policy.Reason)
+	// Mirrored is called for each copy of a request: "sent", "dropped" or "failed".
+	Mirrored(outcome string)
 	// Done is called once for each request, after the answer; for an upgraded connection, after its end.
 	Done(r *Record)
 }
@@ -70,4 +72,5 @@ type nobody struct{}
 
 func (nobody) Picked(*route.Backend, *pool.Endpoint) {}
 func (nobody) Retried(*route.Backend, policy.Reason) {}
+func (nobody) Mirrored(string)                       {}
 func (nobody) Done(*Record)                          {}

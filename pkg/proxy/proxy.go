@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/usher-ingress/usher/pkg/policy"
@@ -34,6 +35,8 @@ import (
 // Tables is where the table in use is found; nil before the first one.
 type Tables interface {
 	Load() *route.Table
+	// Next is closed when another Table is put in use.
+	Next() <-chan struct{}
 }
 
 // Options are what a Proxy is made of. Tables and Pool are required.
@@ -62,6 +65,8 @@ type Proxy struct {
 	tunnels  Tunnels
 	defaults *policy.Set
 	states   sync.Pool
+	parked   atomic.Int64  // requests that wait for endpoints
+	mirrors  chan struct{} // places for copies in flight
 	buffers  sync.Pool
 }
 
@@ -70,6 +75,7 @@ func New(o Options) *Proxy {
 	p := &Proxy{
 		tables: o.Tables, bindings: bindings{pool: o.Pool}, observer: o.Observer, log: o.Log,
 		hide: o.HideReason, panicked: o.Panicked, defaults: policy.Default(),
+		mirrors: make(chan struct{}, mirrorPlaces),
 	}
 	if p.observer == nil {
 		p.observer = nobody{}
@@ -115,6 +121,7 @@ func (x *exchange) end() {
 	if v := recover(); v != nil {
 		x.recovered(v)
 	}
+	x.mirror()
 	x.letGo()
 	p, aborted := x.proxy, x.aborted
 	x.record.Duration = time.Since(x.record.Time)

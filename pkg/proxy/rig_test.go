@@ -142,6 +142,8 @@ type recorder struct {
 	records []proxy.Record
 	picks   []string
 	retries []policy.Reason
+
+	mirrored []string
 }
 
 func (c *recorder) Picked(_ *route.Backend, e *pool.Endpoint) {
@@ -154,6 +156,12 @@ func (c *recorder) Retried(_ *route.Backend, after policy.Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.retries = append(c.retries, after)
+}
+
+func (c *recorder) Mirrored(outcome string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mirrored = append(c.mirrored, outcome)
 }
 
 func (c *recorder) Done(*proxy.Record) {}

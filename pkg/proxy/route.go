@@ -63,13 +63,19 @@ func (x *exchange) access() bool {
 	if x.match.Route.Broken != "" {
 		return x.fail(x.match.Route.Broken)
 	}
-	b := x.table.Backend(x.match.Route)
+	b := x.backend()
 	if b == nil {
 		return x.fail(policy.NoService)
 	}
+	if len(b.Endpoints) == 0 && x.wait() {
+		b = x.backend()
+	}
 	x.record.Backend = b
 	if len(b.Endpoints) > 0 {
-		return false
+		return x.limit()
+	}
+	if x.clientLeft() {
+		return x.fail(policy.ClientClosed)
 	}
 	if b.Reason != "" {
 		return x.fail(b.Reason)

@@ -242,7 +242,7 @@ func serviceRef(k object.Key) policy.Ref {
 }
 
 func sameBackend(a, b *route.Backend) bool {
-	return a.Protocol == b.Protocol && a.Reason == b.Reason && a.Detail == b.Detail && slices.Equal(a.Endpoints, b.Endpoints) &&
+	return a.Protocol == b.Protocol && a.ClientIP == b.ClientIP && a.Reason == b.Reason && a.Detail == b.Detail && slices.Equal(a.Endpoints, b.Endpoints) &&
 		slices.Equal(a.Draining, b.Draining) && slices.Equal(a.Unready, b.Unready)
 }
 
@@ -283,6 +283,7 @@ func (f *finding) find() {
 		return
 	}
 	f.findProtocol()
+	f.ClientIP = f.service.Spec.SessionAffinity == corev1.ServiceAffinityClientIP
 	if f.service.Spec.Type == corev1.ServiceTypeExternalName {
 		f.findExternal()
 		return

@@ -160,12 +160,14 @@ func (r *Resolver) readIngress(object *networkingv1.Ingress, v verdict) *ingress
 	for i := range object.Spec.Rules {
 		in.readRule(i, r.options.DisableCatchAll)
 	}
-	in.catchAll = in.fallback != nil && len(object.Spec.Rules) == 0
+	in.catchAll = in.fallback != nil && len(object.Spec.Rules) == 0 && !in.isCanary()
 	if in.catchAll && r.options.DisableCatchAll {
 		in.catchAll = false
 		in.reportCatchAll("spec.defaultBackend", "a default backend without rules takes all traffic that nothing else claims")
 	}
-	in.readTLS()
+	if !in.isCanary() {
+		in.readTLS()
+	}
 	in.collectUses()
 	return in
 }

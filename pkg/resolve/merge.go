@@ -65,9 +65,10 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 	if len(v.claims) > 1 || len(v.claims[0].rules.paths) > fewPaths {
 		m.places = map[place]*route.Route{}
 	}
-	m.host = &route.Host{Name: name, TLS: r.tls.covers(name), Origin: v.claims[0].at(v.claims[0].rules.field)}
+	m.host = &route.Host{Name: name, TLS: r.tls.covers(name), Origin: v.origin()}
+	primaries, canaries := v.byRole()
 	for _, broken := range []bool{false, true} {
-		for _, c := range v.claims {
+		for _, c := range primaries {
 			for i := range c.rules.paths {
 				if p := &c.rules.paths[i]; (p.broken == policy.BadPath) == broken {
 					m.path(c, p)
@@ -75,11 +76,41 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 			}
 		}
 	}
-	for _, c := range v.claims {
+	for _, c := range primaries {
 		m.fallback(c)
+	}
+	for _, c := range canaries {
+		m.attach(c)
 	}
 	slices.SortFunc(m.routes, compareRoutes)
 	m.host.Paths = route.NewPaths(m.routes)
+	if len(primaries) == 0 {
+		v.host = nil // canaries alone make no host
+	}
+}
+
+// origin is the oldest rule that makes the host.
+func (v *virtualHost) origin() policy.Origin {
+	first := v.claims[0]
+	if i := slices.IndexFunc(v.claims, func(c claim) bool { return !c.isCanary() }); i >= 0 {
+		first = v.claims[i]
+	}
+	return first.at(first.rules.field)
+}
+
+// byRole splits the claims, which are sorted, into those that make routes and those that lend a backend to them.
+func (v *virtualHost) byRole() (primaries, canaries []claim) {
+	if !slices.ContainsFunc(v.claims, func(c claim) bool { return c.isCanary() }) {
+		return v.claims, nil
+	}
+	for _, c := range v.claims {
+		if c.isCanary() {
+			canaries = append(canaries, c)
+		} else {
+			primaries = append(primaries, c)
+		}
+	}
+	return primaries, canaries
 }
 
 // compareRoutes orders the paths of a host as they are tried: Exact first, then the longest.

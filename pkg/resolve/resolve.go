@@ -38,6 +38,7 @@ type Options struct {
 
 	ConfigMap          object.Key // controller-wide settings
 	DefaultCertificate object.Key // Secret for names that no other certificate covers
+	StickySecret       object.Key // key of session cookies; without it the key is derived from the IngressClass
 	DefaultBackend     object.Key // Service for requests that nothing claims; its first port
 
 	// AnnotationPrefixes are strongest first; none means "usher.dev/" and "nginx.ingress.kubernetes.io/".
@@ -70,6 +71,9 @@ type Resolver struct {
 	sources   []route.Diagnostic // of Snapshot.Problems
 
 	catchAllDiagnostics []route.Diagnostic
+
+	sticky            *policy.StickyKeys
+	stickyDiagnostics []route.Diagnostic
 
 	table *route.Table
 	work  work
@@ -116,6 +120,7 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 	r.resolveBackends(changed)
 	r.resolveTLS(changed, now)
 	r.mergeHosts()
+	r.resolveStickyKeys()
 	r.reportSources(s)
 
 	r.previous, r.now = s, now
@@ -138,6 +143,7 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		Backends:     r.backends.publish(),
 		Default:      fallback,
 		Policy:       r.classes.global,
+		StickyKeys:   r.sticky,
 		Certificates: r.tls.certificates,
 		Diagnostics:  r.problems.settle(),
 		Ingresses:    r.ingressStates(last.Ingresses),

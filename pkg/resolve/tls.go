@@ -376,6 +376,9 @@ func (r *Resolver) foreignOwner(name string, in *ingress) *ingress {
 	}
 	var first *ingress
 	for _, c := range v.claims {
+		if c.isCanary() {
+			continue
+		}
 		if c.ref.Namespace == in.ref.Namespace {
 			return nil
 		}

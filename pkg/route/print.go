@@ -78,6 +78,9 @@ func (p *printer) route(what string, r *Route) {
 		line += "  by " + r.Origin.String()
 	}
 	p.printf("%s%s\n", line, p.differences(r.Policy))
+	if c := r.Canary; c != nil {
+		p.printf("         canary  -> %s  by %s  %s\n", p.goal(&Route{Backend: c.Backend, Broken: c.Broken}), c.Origin, c.Policy)
+	}
 	for _, o := range r.Shadowed {
 		p.printf("         instead of %s\n", o)
 	}
@@ -134,6 +137,9 @@ func (p *printer) backends() {
 		line := "backend " + b.Name
 		if b.Protocol != policy.ProtocolUnset {
 			line += " " + string(b.Protocol)
+		}
+		if b.ClientIP {
+			line += " by client address"
 		}
 		line += "  "
 		if b.Reason != "" {

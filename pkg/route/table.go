@@ -29,6 +29,9 @@ type Table struct {
 	// Policy holds the controller-wide settings, for what is decided before a route is known.
 	Policy *policy.Set
 
+	// StickyKeys sign and check session cookies; the same on every replica. The pointer changes exactly when the keys do.
+	StickyKeys *policy.StickyKeys
+
 	Certificates *Certificates
 	Diagnostics  []Diagnostic
 	// Ingresses is what became of each Ingress that the source holds, claimed or not, for status, events and reports.
@@ -83,8 +86,20 @@ type Route struct {
 	Policy  *policy.Set
 	// Broken, when not empty, is why this path answers 503 for itself. It never falls through to a wider route.
 	Broken policy.Reason
+	// Canary, when not nil, takes a share of the route's traffic.
+	Canary *Canary
 	// Shadowed are the declarations of the same host, path and type that lost to this one.
 	Shadowed []policy.Origin
+}
+
+// Canary is another backend for a Route, from an Ingress with canary: "true" and the same host, path and path type. It has the
+// Route's own policy otherwise, as in ingress-nginx.
+type Canary struct {
+	Backend int // index into Table.Backends; -1 when Broken says why there is none
+	Policy  *policy.Canary
+	Ingress policy.Ref
+	Origin  policy.Origin
+	Broken  policy.Reason
 }
 
 // Backend is a port of a Service and the endpoints behind it.
@@ -95,6 +110,8 @@ type Backend struct {
 	Port      string // as the Ingress writes it: a number or a name
 	// Protocol comes from the Service port's appProtocol; ProtocolUnset where it has none. A route's backend-protocol wins.
 	Protocol policy.Protocol
+	// ClientIP tells that the Service has sessionAffinity: ClientIP.
+	ClientIP bool
 	// Endpoints are the ones new requests go to: all that are ready, or where none is, those still serving.
 	Endpoints []Endpoint
 	// Draining are terminating endpoints that still serve: only sticky holders go there. Unready are the rest, for explain: those that
@@ -135,6 +152,29 @@ type Certificate struct {
 	TLS     *tls.Certificate // Leaf is set
 	NotFrom time.Time
 	Until   time.Time
+}
+
+// Identity is what stays the same about an endpoint however often its address changes, on every replica: the name of a StatefulSet's
+// Pod, the UID of any other, or the address where no Pod is known.
+func (e *Endpoint) Identity() string {
+	switch {
+	case e.Pod != "" && hasOrdinal(e.Pod):
+		return e.Pod
+	case e.PodUID != "":
+		return e.PodUID
+	}
+	return e.Address()
+}
+
+// hasOrdinal tells whether a Pod's name ends like those of a StatefulSet, "-0" to "-9999". Those of ReplicaSets and DaemonSets end in
+// five characters, so that they are never taken for one.
+func hasOrdinal(pod string) bool {
+	i := len(pod)
+	for i > 0 && pod[i-1] >= '0' && pod[i-1] <= '9' {
+		i--
+	}
+	digits := len(pod) - i
+	return i > 1 && pod[i-1] == '-' && digits >= 1 && digits <= 4 && (digits == 1 || pod[i] != '0')
 }
 
 // Severity of a Diagnostic.

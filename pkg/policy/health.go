@@ -1,0 +1,63 @@
+package policy
+
+import (
+	"errors"
+	"time"
+)
+
+// Health takes endpoints out that keep failing. Passive ejection is on by default: it needs no configuration and never takes out
+// more than half of a Service. Active checks are asked for.
+type Health struct {
+	MaxFails   int           // consecutive failures before ejection; 0 switches ejection off
+	EjectFor   time.Duration // the first ejection; each further one doubles, up to ten times this
+	CheckPath  string        // "" is no active check
+	CheckEvery time.Duration
+}
+
+func defaultHealth() Health {
+	return Health{MaxFails: 5, EjectFor: 10 * time.Second, CheckEvery: 10 * time.Second}
+}
+
+func healthKeys() []Key {
+	return []Key{
+		{Name: "eject-after-failures", Values: "count", Default: "5", Scope: ScopePath, Bad: UseDefault,
+			Doc:   "Consecutive connection failures or timeouts after which an endpoint is left alone for a while; 0 is never.",
+			parse: func(s *Set, v string) (err error) { s.Health.MaxFails, err = parseInt(v, 0, 1<<20); return err }},
+		{Name: "eject-for", Values: "duration", Default: "10s", Scope: ScopePath, Bad: UseDefault,
+			Doc: "How long, the first time; it doubles each time, up to tenfold.",
+			parse: func(s *Set, v string) (err error) {
+				s.Health.EjectFor, err = parseWait(v)
+				return err
+			}},
+		{Name: "health-check-path", Values: "path", Scope: ScopePath, Bad: UseDefault,
+			Doc: "Ask each endpoint for this path and use only those that answer 2xx or 3xx.",
+			parse: func(s *Set, v string) error {
+				if v[0] != '/' {
+					return errors.New("want a path that starts with /")
+				}
+				s.Health.CheckPath = v
+				return nil
+			}},
+		{Name: "health-check-interval", Values: "duration", Default: "10s", Scope: ScopePath, Bad: UseDefault,
+			Doc: "How often.",
+			parse: func(s *Set, v string) (err error) {
+				s.Health.CheckEvery, err = parseWait(v)
+				if err == nil && s.Health.CheckEvery < time.Second {
+					err = errors.New("want at least 1s")
+				}
+				return err
+			}},
+	}
+}
+
+// parseWait reads a Go duration of Usher's own options, from 0 to an hour; whole seconds need no unit.
+func parseWait(v string) (time.Duration, error) {
+	if d, err := parseSeconds(v); err == nil && d <= time.Hour {
+		return d, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 || d > time.Hour {
+		return 0, errors.New("want a duration such as 500ms or 10s, at most 1h")
+	}
+	return d, nil
+}

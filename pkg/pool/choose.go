@@ -1,0 +1,184 @@
+package pool
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// Candidates are the endpoints that a request may go to. Its methods are the ways to choose one; each returns an index, or -1 when
+// none is left, and allocates nothing.
+//
+// An endpoint that was tried is out. One that is ejected, full or still warming up is passed over, unless nothing else is left: then
+// an ejected one is better than no answer, while a full one stays out.
+type Candidates struct {
+	Endpoints   []*Endpoint
+	Tried       []int         // indexes of endpoints that this request was sent to
+	Now         time.Duration // of the pool's clock, see Pool.Now
+	SlowStart   time.Duration // how long a new endpoint gets less than its share; 0 is not at all
+	MaxInFlight int64         // requests in flight to one endpoint; 0 is no limit
+}
+
+// admits tells whether endpoint i may be chosen. roll is uniform and decides for endpoints that are warming up; strict also passes
+// over the ejected.
+func (c *Candidates) admits(i int, roll uint32, strict bool) bool {
+	e := c.Endpoints[i]
+	if len(c.Tried) > 0 && slices.Contains(c.Tried, i) || c.MaxInFlight > 0 && e.inFlight.Load() >= c.MaxInFlight {
+		return false
+	}
+	if !strict {
+		return true
+	}
+	return e.admitted(c.Now) && (c.SlowStart <= 0 || e.warm(c.Now, c.SlowStart, roll))
+}
+
+// last is the choice when nothing is admitted strictly: the next one that is admitted at all.
+func (c *Candidates) last(start int) int {
+	n := len(c.Endpoints)
+	for k := range n {
+		if i := (start + k) % n; c.admits(i, 0, false) {
+			return i
+		}
+	}
+	return -1
+}
+
+// RoundRobin chooses the turn-th endpoint. If that is passed over, a few others are looked at in an order that depends on turn, so that
+// its share goes to all of them rather than to its neighbour; never to one that is warming up itself.
+func (c *Candidates) RoundRobin(turn uint32) int {
+	n := uint32(len(c.Endpoints))
+	if n == 0 {
+		return -1
+	}
+	if i := int(turn % n); c.admits(i, spread(turn), true) {
+		return i
+	}
+	random := turn
+	for range 2 * n {
+		random = spread(random + 0x9e3779b9)
+		if i := int(random % n); c.admits(i, math.MaxUint32, true) {
+			return i
+		}
+	}
+	for k := range n {
+		if i := int((turn + k) % n); c.admits(i, math.MaxUint32, true) {
+			return i
+		}
+	}
+	return c.last(int(turn % n))
+}
+
+// LeastRequest chooses the one of two random endpoints that has fewer requests in flight.
+func (c *Candidates) LeastRequest(random uint64) int {
+	return c.better(random, func(a, b *Endpoint) bool { return a.inFlight.Load() <= b.inFlight.Load() })
+}
+
+// EWMA chooses the one of two random endpoints that is expected to answer sooner: its moving average of latency, times the requests
+// it has to answer.
+func (c *Candidates) EWMA(random uint64) int {
+	now := c.Now
+	return c.better(random, func(a, b *Endpoint) bool { return a.expected(now) <= b.expected(now) })
+}
+
+func (c *Candidates) better(random uint64, prefer func(a, b *Endpoint) bool) int {
+	n := uint32(len(c.Endpoints))
+	if n == 0 {
+		return -1
+	}
+	first := c.RoundRobin(uint32(random) % n)
+	if first < 0 || n == 1 {
+		return first
+	}
+	other := (uint32(first) + 1 + uint32(random>>32)%(n-1)) % n
+	if !c.admits(int(other), uint32(random>>16), true) || prefer(c.Endpoints[first], c.Endpoints[other]) {
+		return first
+	}
+	return int(other)
+}
+
+// Rendezvous chooses the endpoint with the highest score for key, where seeds[i] is a hash of endpoint i's identity; key is a Hash too, or random. Every replica
+// that sees the same identities chooses alike, an endpoint that leaves moves only its own keys, and one that joins takes an even
+// share (Thaler and Ravishankar, 1998). Warming up does not count, since it would move keys.
+func (c *Candidates) Rendezvous(key uint64, seeds []uint64) int {
+	best, bestScore := -1, uint64(0)
+	for i, seed := range seeds {
+		if score := score(key, seed); score >= bestScore {
+			best, bestScore = i, score
+		}
+	}
+	if best < 0 || c.sound(best) {
+		return best
+	}
+	return c.rendezvousSlow(key, seeds)
+}
+
+func (c *Candidates) sound(i int) bool {
+	return c.admits(i, 0, false) && c.Endpoints[i].admitted(c.Now)
+}
+
+// rendezvousSlow is for the rare case that the first choice is out.
+func (c *Candidates) rendezvousSlow(key uint64, seeds []uint64) int {
+	for _, strict := range []bool{true, false} {
+		best, bestScore := -1, uint64(0)
+		for i, seed := range seeds {
+			if !c.admits(i, 0, false) || strict && !c.Endpoints[i].admitted(c.Now) {
+				continue
+			}
+			if score := score(key, seed); score >= bestScore {
+				best, bestScore = i, score
+			}
+		}
+		if best >= 0 {
+			return best
+		}
+	}
+	return -1
+}
+
+// Subset chooses at random among the size endpoints with the highest scores for key.
+func (c *Candidates) Subset(key uint64, seeds []uint64, size int, random uint64) int {
+	nth := int(random % uint64(max(1, min(size, len(seeds)))))
+	skip := Candidates{Endpoints: c.Endpoints, Tried: c.Tried, Now: c.Now, MaxInFlight: c.MaxInFlight}
+	var tried [16]int
+	skip.Tried = append(tried[:0], c.Tried...)
+	for range nth {
+		i := skip.Rendezvous(key, seeds)
+		if i < 0 {
+			break
+		}
+		skip.Tried = append(skip.Tried, i)
+	}
+	if i := skip.Rendezvous(key, seeds); i >= 0 {
+		return i
+	}
+	return c.Rendezvous(key, seeds)
+}
+
+// score is how much key likes the endpoint of seed. Both must be well mixed already. It must never change: replicas of two releases
+// run side by side.
+func score(key, seed uint64) uint64 {
+	high, low := bits.Mul64(key^seed, 0x9e3779b97f4a7c15)
+	return high ^ low
+}
+
+// mix combines two numbers to one whose bits depend on all of theirs. It must never change, for the same reason.
+func mix(key, seed uint64) uint64 {
+	high, low := bits.Mul64(key^0x9e3779b97f4a7c15, seed|1)
+	x := high ^ low ^ seed
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	return x ^ x>>32
+}
+
+// spread makes a uniform number of a counter.
+func spread(n uint32) uint32 { return uint32(mix(uint64(n), 0x2545f4914f6cdd1d) >> 16) }
+
+// Hash gives a number for a text: the seed of an identity, or a key. It must never change, for the same reason as mix.
+func Hash(text string) uint64 {
+	h := uint64(14695981039346656037) // FNV-1a
+	for i := 0; i < len(text); i++ {
+		h = (h ^ uint64(text[i])) * 1099511628211
+	}
+	return mix(h, 0x5851f42d4c957f2d)
+}

@@ -1,0 +1,356 @@
+package pool
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func endpoints(p *Pool, n int) ([]*Endpoint, []uint64) {
+	var all []*Endpoint
+	var seeds []uint64
+	for i := range n {
+		all = append(all, p.Endpoint(Key{Address: fmt.Sprintf("10.0.%d.%d:80", i/250, i%250+1)}))
+		seeds = append(seeds, Hash(fmt.Sprintf("pod-%d", i)))
+	}
+	return all, seeds
+}
+
+// chi is the chi-square statistic of counts that should be equal.
+func chi(counts []int) float64 {
+	sum := 0
+	for _, c := range counts {
+		sum += c
+	}
+	want, x := float64(sum)/float64(len(counts)), 0.0
+	for _, c := range counts {
+		x += (float64(c) - want) * (float64(c) - want) / want
+	}
+	return x
+}
+
+// TestEverybodyGetsTheirShare: 20,000 requests over 20 endpoints are spread evenly by every way of choosing. 43.8 is the value that
+// chance exceeds once in a thousand times with 19 degrees of freedom; the numbers are fixed, so the test does not depend on luck.
+func TestEverybodyGetsTheirShare(t *testing.T) {
+	all, seeds := endpoints(New(Options{}), 20)
+	random := rand.New(rand.NewPCG(1, 2))
+	for name, choose := range map[string]func(c *Candidates, n int) int{
+		"round robin":   func(c *Candidates, n int) int { return c.RoundRobin(uint32(n)) },
+		"least request": func(c *Candidates, _ int) int { return c.LeastRequest(random.Uint64()) },
+		"rendezvous":    func(c *Candidates, n int) int { return c.Rendezvous(Hash(fmt.Sprint("client-", n)), seeds) },
+		"addresses": func(c *Candidates, n int) int {
+			return c.Rendezvous(Hash(fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&255, n&255)), seeds)
+		},
+		"subset": func(c *Candidates, n int) int { return c.Subset(Hash(fmt.Sprint(n)), seeds, 3, random.Uint64()) },
+	} {
+		counts := make([]int, len(all))
+		for n := range 20000 {
+			counts[choose(&Candidates{Endpoints: all, Now: 1}, n)]++
+		}
+		if x := chi(counts); x > 43.8 {
+			t.Errorf("%s: chi-square %.1f for %v", name, x, counts)
+		}
+	}
+}
+
+// TestRendezvousMovesNoMoreThanItMust: who was not at home on the endpoint that left stays; one that joins takes only its share.
+func TestRendezvousMovesNoMoreThanItMust(t *testing.T) {
+	all, seeds := endpoints(New(Options{}), 11)
+	before := Candidates{Endpoints: all[:10]}
+	after := Candidates{Endpoints: all}
+	moved := 0
+	for n := range 10000 {
+		key := Hash(fmt.Sprint(n))
+		old, now := before.Rendezvous(key, seeds[:10]), after.Rendezvous(key, seeds)
+		if old != now {
+			if moved++; now != 10 {
+				t.Fatalf("key %d moved between endpoints that both stayed", n)
+			}
+		}
+	}
+	if moved < 700 || moved > 1100 {
+		t.Errorf("%d of 10000 keys moved to the eleventh endpoint; want about 909", moved)
+	}
+}
+
+// TestReplicasAgree: the order in which a replica knows the endpoints does not matter.
+func TestReplicasAgree(t *testing.T) {
+	all, seeds := endpoints(New(Options{}), 7)
+	other, otherSeeds := []*Endpoint{}, []uint64{}
+	for _, i := range rand.New(rand.NewPCG(3, 4)).Perm(7) {
+		other, otherSeeds = append(other, all[i]), append(otherSeeds, seeds[i])
+	}
+	for n := range 1000 {
+		key := Hash(fmt.Sprint(n))
+		a := (&Candidates{Endpoints: all}).Rendezvous(key, seeds)
+		b := (&Candidates{Endpoints: other}).Rendezvous(key, otherSeeds)
+		if all[a] != other[b] {
+			t.Fatalf("key %d: %s here, %s there", n, all[a].Address(), other[b].Address())
+		}
+	}
+}
+
+func TestNeverTheSameTwiceWhileAnotherIsLeft(t *testing.T) {
+	all, seeds := endpoints(New(Options{}), 5)
+	for name, choose := range map[string]func(c *Candidates) int{
+		"round robin": func(c *Candidates) int { return c.RoundRobin(3) }, "ewma": func(c *Candidates) int { return c.EWMA(12345) },
+		"rendezvous": func(c *Candidates) int { return c.Rendezvous(7, seeds) },
+	} {
+		c := Candidates{Endpoints: all, Now: 1}
+		seen := map[int]bool{}
+		for range all {
+			i := choose(&c)
+			if i < 0 || seen[i] {
+				t.Fatalf("%s: got %d after %v", name, i, c.Tried)
+			}
+			seen[i] = true
+			c.Tried = append(c.Tried, i)
+		}
+		if i := choose(&c); i != -1 {
+			t.Errorf("%s: got %d when all were tried", name, i)
+		}
+	}
+}
+
+func TestEjection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{})
+		all, _ := endpoints(p, 4)
+		g := p.Group("g")
+		rule := Ejection{After: 3, For: 10 * time.Second}
+		fail := func(e *Endpoint) { e.Begin(); g.Failed(e, all, rule) }
+		picks := func() map[int]int {
+			counts := map[int]int{}
+			for n := range 40 {
+				counts[(&Candidates{Endpoints: all, Now: p.Now()}).RoundRobin(uint32(n))]++
+			}
+			return counts
+		}
+		fail(all[0])
+		fail(all[0])
+		if picks()[0] == 0 {
+			t.Fatal("two failures eject nobody")
+		}
+		fail(all[0])
+		if picks()[0] != 0 || all[0].Status().State != "ejected" {
+			t.Fatalf("three failures eject: %v %s", picks(), all[0].Status().State)
+		}
+		time.Sleep(10 * time.Second)
+		if picks()[0] == 0 || all[0].Status().State != "probing" {
+			t.Fatal("after its time it is probed", picks(), all[0].Status(), p.Now(), all[0].ejected.Load())
+		}
+		all[0].Begin()
+		if picks()[0] != 0 {
+			t.Error("one probe at a time")
+		}
+		g.Failed(all[0], all, rule)
+		time.Sleep(19 * time.Second)
+		if picks()[0] != 0 {
+			t.Error("a failed probe ejects for twice as long")
+		}
+		time.Sleep(time.Second)
+		all[0].Begin()
+		all[0].End(true)
+		if picks()[0] != 10 || all[0].Status().State != "ok" {
+			t.Error("a successful probe restores", picks())
+		}
+		for _, e := range all {
+			for range 5 {
+				fail(e)
+			}
+		}
+		out := 0
+		for _, e := range all {
+			if e.Status().State == "ejected" {
+				out++
+			}
+		}
+		if out != 2 {
+			t.Errorf("%d of 4 are ejected; want half", out)
+		}
+	})
+}
+
+func TestSlowStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{})
+		old, _ := endpoints(p, 3)
+		time.Sleep(time.Minute)
+		all := append(old, p.Endpoint(Key{Address: "10.9.9.9:80"}))
+		share := func() int {
+			count := 0
+			for n := range 4000 {
+				if (&Candidates{Endpoints: all, Now: p.Now(), SlowStart: 30 * time.Second}).RoundRobin(uint32(n)) == 3 {
+					count++
+				}
+			}
+			return count
+		}
+		first := share()
+		time.Sleep(15 * time.Second)
+		half := share()
+		time.Sleep(15 * time.Second)
+		if whole := share(); first < 60 || first > 160 || half < 420 || half > 580 || whole != 1000 {
+			t.Errorf("of 4000 requests the new one got %d, then %d, then %d; want about 100, 500, 1000", first, half, whole)
+		}
+	})
+}
+
+func TestEWMAPrefersTheFaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{})
+		all, _ := endpoints(p, 2)
+		time.Sleep(time.Second)
+		all[0].Answered(100 * time.Millisecond)
+		all[1].Answered(10 * time.Millisecond)
+		pick := func() int { return (&Candidates{Endpoints: all, Now: p.Now()}).EWMA(rand.Uint64()) }
+		for range 20 {
+			if pick() != 1 {
+				t.Fatal("want the faster one")
+			}
+		}
+		for range 15 {
+			all[1].Begin()
+		}
+		if pick() != 0 {
+			t.Error("sixteen times 10 ms is longer than once 100 ms")
+		}
+		for range 15 {
+			all[1].End(true)
+		}
+		for range 60 {
+			time.Sleep(time.Second)
+			all[0].Answered(time.Millisecond)
+			all[1].Answered(10 * time.Millisecond)
+		}
+		if pick() != 0 {
+			t.Error("the past is forgotten", all[0].expected(p.Now()), all[1].expected(p.Now()))
+		}
+	})
+}
+
+func TestRetryBudget(t *testing.T) {
+	g := New(Options{}).Group("g")
+	spent := 0
+	for g.MayRetry() {
+		spent++
+	}
+	if spent != 100 {
+		t.Errorf("a quiet group has %d retries, want 100", spent)
+	}
+	for n, retries := 0, 0; n < 1000; n++ {
+		g.Requested()
+		if g.MayRetry() {
+			retries++
+		}
+		if n == 999 && retries != 200 {
+			t.Errorf("%d of 1000 requests were repeated, want a fifth", retries)
+		}
+	}
+}
+
+func TestLimiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter()
+		key := LimitKey{Namespace: "demo", Name: "shop", Client: netip.MustParseAddr("192.0.2.1")}
+		admitted := func(n int) (ok int) {
+			for range n {
+				if l.Allow(key, 10, 50) {
+					ok++
+				}
+			}
+			return ok
+		}
+		if n := admitted(100); n != 51 {
+			t.Errorf("%d at once, want one and a burst of 50", n)
+		}
+		time.Sleep(time.Second)
+		if n := admitted(100); n != 10 {
+			t.Errorf("%d after a second, want 10", n)
+		}
+		other := key
+		other.Client = netip.MustParseAddr("192.0.2.2")
+		if !l.Allow(other, 10, 0) {
+			t.Error("another client has its own rate")
+		}
+		key.Kind = AtATime
+		if !l.Acquire(key, 2) || !l.Acquire(key, 2) || l.Acquire(key, 2) {
+			t.Error("want two at a time")
+		}
+		l.Release(key)
+		if !l.Acquire(key, 2) {
+			t.Error("a released place is free")
+		}
+	})
+}
+
+// TestLimiterForgets: a million clients do not take more memory than the bound, and those in progress are not forgotten.
+func TestLimiterForgets(t *testing.T) {
+	l := NewLimiter()
+	busy := LimitKey{Kind: AtATime, Client: netip.MustParseAddr("192.0.2.1")}
+	l.Acquire(busy, 1)
+	for n := range 1_000_000 {
+		l.Allow(LimitKey{Client: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})}, 1, 1)
+	}
+	if size := l.Size(); size > limiterSize {
+		t.Errorf("%d clients are remembered, want at most %d", size, limiterSize)
+	}
+	if l.Acquire(busy, 1) {
+		t.Error("a request in progress was forgotten")
+	}
+}
+
+func TestQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Options{}).Group("g")
+		ctx := t.Context()
+		if !g.Enter(ctx, 1, 0) || g.Enter(ctx, 1, 0) {
+			t.Fatal("want one in flight")
+		}
+		if start := time.Now(); g.Enter(ctx, 1, 3*time.Second) || time.Since(start) != 3*time.Second {
+			t.Error("want to wait three seconds in vain")
+		}
+		admitted := make(chan int, 2)
+		for i := range 2 {
+			go func() {
+				if g.Enter(ctx, 1, time.Minute) {
+					admitted <- i
+				}
+			}()
+			synctest.Wait()
+		}
+		for i := range 2 {
+			g.Exit()
+			if got := <-admitted; got != i {
+				t.Error("want first come, first served; got", got)
+			}
+		}
+		g.Exit()
+		if !g.Enter(ctx, 1, 0) {
+			t.Error("all places are free again")
+		}
+	})
+}
+
+func BenchmarkChoose(b *testing.B) {
+	p := New(Options{})
+	all, seeds := endpoints(p, 100)
+	c := Candidates{Endpoints: all, Now: p.Now()}
+	for name, choose := range map[string]func(n uint64) int{
+		"RoundRobin":   func(n uint64) int { return c.RoundRobin(uint32(n)) },
+		"LeastRequest": func(n uint64) int { return c.LeastRequest(n * 0x9e3779b97f4a7c15) },
+		"EWMA":         func(n uint64) int { return c.EWMA(n * 0x9e3779b97f4a7c15) },
+		"Rendezvous":   func(n uint64) int { return c.Rendezvous(n, seeds) },
+		"Subset":       func(n uint64) int { return c.Subset(n, seeds, 3, n) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for n := uint64(0); b.Loop(); n++ {
+				choose(n)
+			}
+		})
+	}
+}

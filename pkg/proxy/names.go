@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+	"github.com/usher-ingress/usher/pkg/route"
+)
+
+// names are what hashing and session cookies know the members by. They are made when somebody first asks, once for each Backend.
+type names struct {
+	once   sync.Once
+	seeds  []uint64 // of the members' identities
+	tokens atomic.Pointer[tokens]
+}
+
+// tokens are the members' persistent cookies, under one set of keys.
+type tokens struct {
+	keys  *policy.StickyKeys
+	mine  []string       // of each member, under the first key
+	index map[string]int // of each token that is accepted
+}
+
+// seeds returns the hashes of the members' identities.
+func (m *members) seeds() []uint64 {
+	m.names.once.Do(func() {
+		m.names.seeds = make([]uint64, len(m.endpoints))
+		for i := range m.endpoints {
+			m.names.seeds[i] = pool.Hash(m.member(i).Identity())
+		}
+	})
+	return m.names.seeds
+}
+
+// member is the table's side of member i.
+func (m *members) member(i int) *route.Endpoint {
+	if i < m.ready {
+		return &m.backend.Endpoints[i]
+	}
+	return &m.backend.Draining[i-m.ready]
+}
+
+// tokens returns the members' cookies under keys.
+func (m *members) tokens(keys *policy.StickyKeys) *tokens {
+	if t := m.names.tokens.Load(); t != nil && t.keys == keys {
+		return t
+	}
+	t := &tokens{keys: keys, mine: make([]string, len(m.endpoints)), index: map[string]int{}}
+	for n, key := range *keys {
+		for i := range m.endpoints {
+			token := policy.StickyKeys{key}.PodToken(m.backend.Name, m.member(i).Identity())
+			t.index[token] = i
+			if n == 0 {
+				t.mine[i] = token
+			}
+		}
+	}
+	m.names.tokens.Store(t)
+	return t
+}

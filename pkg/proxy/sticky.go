@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"math/rand/v2"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
+)
+
+// Session cookies (policy.Sticky). A client that has a valid one goes to its Pod, also while that is terminating and still serves.
+// Everybody else is balanced, and gets a cookie with the answer: for the endpoint that answered, so that one that failed is not what
+// a client is bound to.
+
+// session is what a request's cookie says.
+type session struct {
+	on     bool
+	known  bool   // the cookie was ours, and names something that is there
+	pinned int    // persistent: the member it names; -1 for none
+	number uint64 // balanced: the session, the client's or a new one
+}
+
+// stick reads the session cookie.
+func (x *exchange) stick() {
+	sticky, keys := &x.set.Sticky, x.table.StickyKeys
+	if !sticky.On || keys == nil || len(*keys) == 0 {
+		return
+	}
+	x.session = session{on: true, pinned: -1}
+	token := x.token()
+	if sticky.Persistent {
+		if i, ok := x.members.tokens(keys).index[token]; ok && token != "" {
+			x.session.pinned, x.session.known = i, true
+		}
+		return
+	}
+	if number, ok := keys.Session(token, x.members.backend.Name); ok && token != "" {
+		x.session.number, x.session.known = number, true
+		return
+	}
+	x.session.number = x.newSession(-1)
+}
+
+// token is the session cookie as the client sent it.
+func (x *exchange) token() string {
+	return policy.CookieValue(joined(x.r.Header["Cookie"]), x.set.Sticky.Name)
+}
+
+// newSession finds a session that is at home on member i, or on any that takes new ones for -1.
+func (x *exchange) newSession(i int) uint64 {
+	all := x.everybody()
+	var number uint64
+	for range 64 * (len(all.Endpoints) + 1) {
+		number = rand.Uint64() //nolint:gosec // a name, not a secret: it is signed
+		if home := all.Rendezvous(number, x.members.seeds()); home == i || i < 0 && home < x.members.ready {
+			break
+		}
+	}
+	return number
+}
+
+// everybody are all members, whatever their state: where sessions are at home.
+func (x *exchange) everybody() pool.Candidates {
+	return pool.Candidates{Endpoints: x.members.endpoints}
+}
+
+// home is the member that the session belongs to, or -1: then, and when it was tried, others stand in.
+func (x *exchange) home() int {
+	if x.session.pinned >= 0 || x.set.Sticky.Persistent {
+		return x.session.pinned
+	}
+	c := x.candidates()
+	c.Endpoints = x.members.endpoints
+	return c.Rendezvous(x.session.number, x.members.seeds())
+}
+
+// cookie is the Set-Cookie for the answer of the endpoint tried last, or "" when the client's own is right.
+func (x *exchange) cookie() string {
+	if !x.session.on || len(x.tried) == 0 {
+		return ""
+	}
+	sticky, keys := &x.set.Sticky, x.table.StickyKeys
+	answered := x.tried[len(x.tried)-1]
+	if x.session.known && (len(x.tried) == 1 || !sticky.ChangeOnFailure) {
+		return ""
+	}
+	var token string
+	if sticky.Persistent {
+		token = x.members.tokens(keys).mine[answered]
+	} else {
+		if len(x.tried) > 1 {
+			x.session.number = x.newSession(answered)
+		}
+		token = keys.SessionToken(x.members.backend.Name, x.session.number)
+	}
+	return sticky.Cookie(token, x.match.Route.Path, x.ask.Scheme == "https", first(x.r.Header["User-Agent"]))
+}
