@@ -53,6 +53,10 @@ var refused = []struct {
 	{"h2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505 version"},
 	{"connect", "CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", "405 connect"},
 
+	{"trace", "TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", "405 trace"},
+	{"lower-case method", "get / HTTP/1.1\r\nHost: x\r\n\r\n", "501 method"},
+	{"odd method", "A.B / HTTP/1.1\r\nHost: x\r\n\r\n", "501 method"},
+
 	{"no host", "GET / HTTP/1.1\r\n\r\n", "400 no-host"},
 	{"two hosts", "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", "400 repeated-host"},
 	{"two hosts on 1.0", "GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n", "400 repeated-host"},

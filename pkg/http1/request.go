@@ -65,11 +65,33 @@ func (x *exchange) parseRequestLine(line string) *ProtocolError {
 	if err := x.parseVersion(version); err != nil {
 		return err
 	}
+	x.req.Method, x.req.RequestURI = method, target
+	if err := checkMethod(method); err != nil {
+		return err
+	}
+	return x.parseTarget(target)
+}
+
+// checkMethod accepts what can be a registered method: capital letters, "-"
+// and "_", as nginx does. Methods are case-sensitive (RFC 9110 9.1), and "get"
+// must not reach a backend that takes it for GET. CONNECT wants a tunnel, and
+// TRACE would show the client what the proxy added.
+func checkMethod(method string) *ProtocolError {
+	switch method {
+	case "GET", "POST", "HEAD":
+		return nil
+	case "CONNECT", "TRACE":
+		return refusal(405, strings.ToLower(method), "%s is not offered", method)
+	}
 	if len(method) > 32 {
 		return refusal(501, "long-method", "unknown method %.40q", method)
 	}
-	x.req.Method, x.req.RequestURI = method, target
-	return x.parseTarget(target)
+	for i := 0; i < len(method); i++ {
+		if c := method[i]; (c < 'A' || c > 'Z') && c != '-' && c != '_' {
+			return refusal(501, "method", "unknown method %q", method)
+		}
+	}
+	return nil
 }
 
 // parseVersion accepts HTTP/1.0, HTTP/1.1 and later minor versions, which are

@@ -257,7 +257,7 @@ func (w *response) refuse(x *exchange, e *ProtocolError) error {
 	if h := x.conn.server.ErrorHandler; h != nil {
 		body = h(w.header, &x.req, e)
 	}
-	if e.Reason == "connect" {
+	if e.Status == http.StatusMethodNotAllowed {
 		w.header["Allow"] = []string{allowedMethods}
 	}
 	w.WriteHeader(e.Status)

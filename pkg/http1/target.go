@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// allowedMethods is the Allow field of the answer to CONNECT.
+// allowedMethods is the Allow field of a 405 (RFC 9110 15.5.6).
 const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 
 // parseTarget reads the request target (RFC 9112 3.2): origin-form,
@@ -14,9 +14,6 @@ const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 func (x *exchange) parseTarget(target string) *ProtocolError {
 	x.url = url.URL{}
 	x.req.URL = &x.url
-	if x.req.Method == "CONNECT" {
-		return refusal(405, "connect", "CONNECT %.80q: tunnels are not offered", target)
-	}
 	if target == "*" {
 		if x.req.Method != "OPTIONS" {
 			return malformed("bad-target", "%s *: only OPTIONS has this target", x.req.Method)
