@@ -75,6 +75,9 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	var total int64
 	for {
 		if ours && w.mayRelay(body) {
+			if err := w.flush(); err != nil {
+				return total, err
+			}
 			n, err := w.relay(body)
 			w.aborted = w.aborted || err != nil
 			return total + n, err
@@ -171,9 +174,11 @@ func (w *response) shrink() {
 }
 
 // mayRelay reports whether the rest of the body can go through the kernel:
-// plain sockets, no coding on either side, nothing buffered, and enough of it.
+// plain sockets, no coding on either side, nothing of it read ahead, and enough
+// of it. A head that was not sent yet must announce the length, since chunked
+// is chosen otherwise.
 func (w *response) mayRelay(body *responseBody) bool {
-	if !canSplice || !w.sent || w.bodyless || w.framing == byChunks || len(w.buf) > 0 || w.x.conn.wire.raw == nil {
+	if !canSplice || !w.sent && w.declared < 0 || w.bodyless || w.framing == byChunks || w.x.conn.wire.raw == nil {
 		return false
 	}
 	body.mu.Lock()

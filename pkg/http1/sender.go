@@ -201,29 +201,53 @@ func (s *sender) write(p []byte) error {
 	return err
 }
 
+// Wrapper is a request body around the one the Server gave, which a handler hands to a Transport in its place. It lets the kernel
+// carry what the wrapper has no need to see.
+type Wrapper interface {
+	// Beneath is the Server's body from the wrapper's place on, or nil while the wrapper must see the bytes.
+	Beneath() io.Reader
+	// Passed tells of n bytes that went by without the wrapper, and of the error that ended them, if one did.
+	Passed(n int64, err error)
+}
+
+// beneath is the Server's body, if that is what is to be sent from here on.
+func (s *sender) beneath() (body *requestBody, passed func(int64, error)) {
+	if body, ours := s.body.(*requestBody); ours {
+		return body, func(int64, error) {}
+	}
+	if w, ok := s.body.(Wrapper); ok {
+		body, _ = w.Beneath().(*requestBody)
+		return body, w.Passed
+	}
+	return nil, nil
+}
+
 // mayRelay reports whether the rest of the body can go through the kernel.
 func (s *sender) mayRelay() bool {
-	body, ours := s.body.(*requestBody)
-	if !ours || s.length < 0 || s.left < minRelay || s.wire.raw == nil {
+	if !canSplice || s.length < 0 || s.left < minRelay || s.wire.raw == nil {
+		return false
+	}
+	body, _ := s.beneath()
+	if body == nil {
 		return false
 	}
 	body.mu.Lock()
 	defer body.mu.Unlock()
-	return body.x != nil && body.x.conn.wire.raw != nil && body.x.in.buffered() == 0 &&
-		body.x.body.err == nil && !body.closed && canSplice
+	return body.x != nil && body.x.conn.wire.raw != nil && body.x.in.buffered() == 0 && body.x.body.err == nil && !body.closed
 }
 
 // relay lets the kernel carry the rest of the body, some at a time so that the
 // server can take the body away.
 func (s *sender) relay() (op string, err error) {
-	body := s.body.(*requestBody)
+	body, passed := s.beneath()
 	for s.left > 0 {
 		n, rerr, werr := body.relay(s.wire, min(s.left, relayPiece), s.timeouts.WriteIdle)
 		s.left -= n
+		passed(n, rerr)
 		if werr != nil {
 			return "write", werr
 		}
-		if rerr != nil {
+		if rerr != nil && s.left > 0 {
 			return "request body", rerr
 		}
 	}

@@ -126,6 +126,24 @@ func (t *bodyTry) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Beneath implements http1.Wrapper: once more was read than is kept, and nobody wants a copy, the rest need not pass through here. A
+// body of known length was held to its limit before.
+func (t *bodyTry) Beneath() io.Reader {
+	b := t.body
+	if b.length < 0 || !b.overflown || t.offset < len(b.ahead) || b.copied != nil || b.fault.Load() != nil {
+		return nil
+	}
+	return b.from
+}
+
+// Passed implements http1.Wrapper.
+func (t *bodyTry) Passed(n int64, err error) {
+	t.body.read.Add(n)
+	if err != nil && err != io.EOF {
+		t.body.fault.Store(&err)
+	}
+}
+
 // replayBound is how much of a body is kept so that it can be sent again, in bytes. nginx keeps all of it, on disk if need be.
 const replayBound = 64 << 10
 
