@@ -81,18 +81,20 @@ func (f *Files) again() {
 // find lists what is to be read, and watches it before it is read, or a change in between would be missed. A folder may turn up
 // while its parent is being watched, so this goes on until nothing new is found.
 func (f *Files) find() (*folder, error) {
-	found, err := f.list()
+	if f.watcher == nil {
+		return f.list()
+	}
+	_ = f.watcher.Add(f.parent()) // first: it tells when a folder that is gone comes back
+	var watched []string
 	for range maxDepth {
-		if err != nil || f.watcher == nil {
+		found, err := f.list()
+		if err != nil || slices.Equal(watched, found.dirs) {
 			return found, err
 		}
-		f.watch(found.dirs)
-		before := found.dirs
-		if found, err = f.list(); err == nil && slices.Equal(before, found.dirs) {
-			break
-		}
+		watched = found.dirs
+		f.watch(watched)
 	}
-	return found, err
+	return f.list()
 }
 
 // list walks the folder, or names the one file that is read.
@@ -103,10 +105,8 @@ func (f *Files) list() (*folder, error) {
 	return walk(f.fsys)
 }
 
-// watch adds the folder, its subfolders and what holds the folder itself, which may be a link that is swapped. To add what is
-// watched already does no harm, and watches anew what was replaced.
+// watch adds the folder and its subfolders. To add what is watched already does no harm, and watches anew what was replaced.
 func (f *Files) watch(dirs []string) {
-	_ = f.watcher.Add(f.parent())
 	for _, dir := range dirs {
 		if err := f.watcher.Add(filepath.Join(f.root, dir)); err != nil {
 			f.log.Warn("a folder cannot be watched; it is read again every so often", zap.String("folder", dir), zap.Duration("every", f.poll), zap.Error(err))
@@ -114,6 +114,7 @@ func (f *Files) watch(dirs []string) {
 	}
 }
 
+// parent is what holds the folder, which may be a link that is swapped.
 func (f *Files) parent() string { return filepath.Dir(filepath.Clean(f.root)) }
 
 // matters leaves out changes of permissions, and those beside the folder.
