@@ -6,16 +6,14 @@ import (
 )
 
 // Health takes endpoints out that keep failing. Passive ejection is on by default: it needs no configuration and never takes out
-// more than half of a Service. Active checks are asked for.
+// more than half of a Service.
 type Health struct {
-	MaxFails   int           // consecutive failures before ejection; 0 switches ejection off
-	EjectFor   time.Duration // the first ejection; each further one doubles, up to ten times this
-	CheckPath  string        // "" is no active check
-	CheckEvery time.Duration
+	MaxFails int           // consecutive failures before ejection; 0 switches ejection off
+	EjectFor time.Duration // the first ejection; each further one doubles, up to ten times this
 }
 
 func defaultHealth() Health {
-	return Health{MaxFails: 5, EjectFor: 10 * time.Second, CheckEvery: 10 * time.Second}
+	return Health{MaxFails: 5, EjectFor: 10 * time.Second}
 }
 
 func healthKeys() []Key {
@@ -27,24 +25,6 @@ func healthKeys() []Key {
 			Doc: "How long, the first time; it doubles each time, up to tenfold.",
 			parse: func(s *Set, v string) (err error) {
 				s.Health.EjectFor, err = parseWait(v)
-				return err
-			}},
-		{Name: "health-check-path", Values: "path", Scope: ScopePath, Bad: UseDefault,
-			Doc: "Ask each endpoint for this path and use only those that answer 2xx or 3xx.",
-			parse: func(s *Set, v string) error {
-				if v[0] != '/' {
-					return errors.New("want a path that starts with /")
-				}
-				s.Health.CheckPath = v
-				return nil
-			}},
-		{Name: "health-check-interval", Values: "duration", Default: "10s", Scope: ScopePath, Bad: UseDefault,
-			Doc: "How often.",
-			parse: func(s *Set, v string) (err error) {
-				s.Health.CheckEvery, err = parseWait(v)
-				if err == nil && s.Health.CheckEvery < time.Second {
-					err = errors.New("want at least 1s")
-				}
 				return err
 			}},
 	}
