@@ -82,7 +82,7 @@ func (c *serverConn) ready(fd uintptr) bool {
 		x.in.filled(n)
 		c.wake()
 		for x.in.buffered() > 0 {
-			if !c.quick(x) {
+			if !c.quick(x, fd) {
 				return true
 			}
 		}
@@ -93,7 +93,7 @@ func (c *serverConn) ready(fd uintptr) bool {
 }
 
 // quick serves one request if it is all there.
-func (c *serverConn) quick(x *exchange) bool {
+func (c *serverConn) quick(x *exchange, fd uintptr) bool {
 	x.startHead()
 	n, err := x.scanHead()
 	if n == 0 && err == nil {
@@ -107,9 +107,9 @@ func (c *serverConn) quick(x *exchange) bool {
 		return false
 	}
 	x.headDone = false
-	c.held = true
+	c.held, c.wire.fd, c.wire.inside = true, fd, true
 	again := c.handle(x)
-	c.held = false
+	c.held, c.wire.inside = false, false
 	return again
 }
 

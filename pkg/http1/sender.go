@@ -59,8 +59,9 @@ func (s *sender) run(head []byte) {
 	s.op, s.err, s.ended = op, err, now()
 	s.over.Store(true)
 	close(s.done)
-	if op == "request body" {
-		// The upstream must not take what it has for a whole request.
+	if op == "request body" || isTimeout(err) {
+		// The upstream must not take what it has for a whole request; and
+		// if it takes nothing, its answer is not waited for.
 		s.wire.interrupt()
 	}
 }

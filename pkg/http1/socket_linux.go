@@ -33,6 +33,21 @@ func readSocket(fd uintptr, p []byte) (int, error) {
 	}
 }
 
+// writeSocket writes what the socket takes without waiting.
+func writeSocket(fd uintptr, p []byte) (n int, err error) {
+	for n < len(p) {
+		m, err := syscall.Write(int(fd), p[n:])
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil {
+			return n, err
+		}
+		n += m
+	}
+	return n, nil
+}
+
 func wouldBlock(err error) bool { return err == syscall.EAGAIN }
 
 // shutdownSocket ends both directions of a socket.

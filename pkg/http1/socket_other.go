@@ -19,9 +19,10 @@ const (
 	socketGone
 )
 
-func rawSocket(net.Conn) syscall.RawConn      { return nil }
-func readSocket(uintptr, []byte) (int, error) { return 0, syscall.EINVAL }
-func wouldBlock(error) bool                   { return false }
-func shutdownSocket(uintptr)                  {}
-func look(uintptr) socketState                { return socketQuiet }
-func finReceived(uintptr) bool                { return false }
+func rawSocket(net.Conn) syscall.RawConn       { return nil }
+func readSocket(uintptr, []byte) (int, error)  { return 0, syscall.EINVAL }
+func writeSocket(uintptr, []byte) (int, error) { return 0, syscall.EINVAL }
+func wouldBlock(error) bool                    { return false }
+func shutdownSocket(uintptr)                   {}
+func look(uintptr) socketState                 { return socketQuiet }
+func finReceived(uintptr) bool                 { return false }

@@ -64,6 +64,10 @@ type wire struct {
 	err         error
 	beforeBlock func() error
 	first       func() error
+
+	// The descriptor, while a callback runs that may write.
+	fd     uintptr
+	inside bool
 	// Argument and result of glance.
 	lookFn func(uintptr)
 	found  socketState
@@ -224,7 +228,9 @@ func (w *wire) readOnce(p []byte) (int, error) {
 func (w *wire) tryRead(fd uintptr) bool {
 	if f := w.first; f != nil {
 		w.first = nil
+		w.fd, w.inside = fd, true
 		w.n, w.err = 0, f()
+		w.inside = false
 		return w.err != nil
 	}
 	for {
@@ -275,8 +281,16 @@ func (w *wire) armWrite(d time.Duration) {
 // Pieces in which large writes go out, each with the whole write timeout.
 const writePiece = 32 << 10
 
-// write writes all of p; idle is how long it may make no progress.
+// write writes all of p; idle is how long it may make no progress. Within a
+// callback of the socket's RawConn what the socket takes at once goes to it
+// directly, without deadlines and locks.
 func (w *wire) write(p []byte, idle time.Duration) (written int, err error) {
+	if w.inside {
+		if written, err = writeSocket(w.fd, p); err != nil && !wouldBlock(err) {
+			return written, &net.OpError{Op: "write", Net: "tcp", Addr: w.conn.RemoteAddr(), Err: err}
+		}
+		p = p[written:]
+	}
 	for len(p) > 0 {
 		w.armWrite(idle)
 		if w.stop.Load() {
