@@ -139,7 +139,7 @@ func (x *run) body() bool {
 // access finds the backend, or the cause of the 503.
 func (x *run) access() bool {
 	r := x.match.Route
-	x.backend = x.table.Backend(r)
+	x.backend = x.chooseBackend()
 	x.describeBackend()
 	reason, cause := r.Broken, ""
 	if x.backend != nil {
@@ -198,7 +198,7 @@ func (x *run) forward() {
 		host = set.Upstream.VHost
 	}
 	x.Note(policy.PhaseHeaders, fmt.Sprintf("Host: %s, X-Real-IP: %s, X-Forwarded-Proto: %s", host, x.request.client, x.request.scheme))
-	x.Note(policy.PhasePick, "one of "+count(len(x.backend.Endpoints), "endpoint"))
+	x.Note(policy.PhasePick, x.choice(set))
 	tries := "on every endpoint in turn"
 	if set.Retry.Tries > 0 {
 		tries = "on up to " + count(set.Retry.Tries, "endpoint")
