@@ -3,7 +3,7 @@
 
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
-BENCH ?= .
+BENCHFLAGS ?=
 FUZZTIME ?= 30s
 
 GOLANGCI_LINT := $(CACHE)/golangci-lint-v2.15.0
@@ -33,8 +33,8 @@ lint: $(GOLANGCI_LINT) $(GOVULNCHECK) ## check style, common mistakes and known 
 	$(GOLANGCI_LINT) run ./...
 	.ci/vulncheck $(GOVULNCHECK)
 
-bench: ## run the benchmarks (BENCH=regexp chooses)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: ## compare with nginx, haproxy and others, side by side (BENCHFLAGS)
+	e2e/bench/run $(BENCHFLAGS)
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	.ci/fuzz $(FUZZTIME)
