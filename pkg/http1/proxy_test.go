@@ -312,6 +312,7 @@ func TestUpgradeRefusedByTheUpstream(t *testing.T) {
 }
 
 func TestTunnelIdle(t *testing.T) {
+	t.Parallel()
 	tr := upstream(t, func(up *client) {
 		up.request()
 		up.say("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")
@@ -327,13 +328,13 @@ func TestTunnelIdle(t *testing.T) {
 	near, far := pair(t)
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := Tunnel(near, nil, res.Body.(io.ReadWriteCloser), 500*time.Millisecond)
+		_, _, err := Tunnel(near, nil, res.Body.(io.ReadWriteCloser), 2*time.Second)
 		done <- err
 	}()
 	buf := make([]byte, 4)
 	begun := time.Now()
 	for range 7 { // activity, in all longer than the limit, keeps it open
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(300 * time.Millisecond)
 		_, _ = far.Write([]byte("ping"))
 		if _, err := io.ReadFull(far, buf); err != nil {
 			t.Fatal(time.Since(begun), err)

@@ -98,18 +98,19 @@ func exchangeMessages(t *testing.T, c *client) {
 
 // Traffic in one direction keeps the other one open.
 func TestTunnelOneWay(t *testing.T) {
+	t.Parallel()
 	client, clientFar := pair(t)
 	upstream, upstreamFar := pair(t)
 	done := make(chan error, 1)
 	go func() {
-		_, _, err := Tunnel(client, []byte("first "), upstream, 400*time.Millisecond)
+		_, _, err := Tunnel(client, []byte("first "), upstream, 2*time.Second)
 		done <- err
 	}()
 	var got bytes.Buffer
 	go func() {
 		for range 8 {
 			_, _ = io.WriteString(clientFar, "x")
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(300 * time.Millisecond)
 		}
 		_ = closeWrite(clientFar)
 	}()
