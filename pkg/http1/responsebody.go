@@ -243,7 +243,7 @@ func (w *response) abort() bool {
 // end of the connection would end the body, by a reset.
 func (w *response) breakOff() {
 	if w.framing == byClose && w.sent {
-		w.x.conn.wire.reset()
+		w.x.conn.wire.breakOff()
 	}
 }
 

@@ -219,6 +219,11 @@ var responses = []struct {
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	}, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"},
+	{"abort in the middle to 1.0", "GET / HTTP/1.0\r\n\r\n", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "half")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf, then a reset"},
 	{"announced too much", get11, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "9")
 		_, _ = io.WriteString(w, "half")
@@ -256,7 +261,13 @@ func TestResponses(t *testing.T) {
 			conn := connect(t, addr)
 			conn.say(c.request)
 			_ = closeWrite(conn.Conn)
-			got := dateLine.ReplaceAllString(conn.rest(), "") // after a panic
+			b, err := io.ReadAll(conn.r)
+			got := dateLine.ReplaceAllString(string(b), "") // after a panic
+			if isReset(err) {
+				got += ", then a reset"
+			} else if err != nil {
+				t.Errorf("the connection did not end: %v", err)
+			}
 			if got != c.want {
 				t.Errorf("got  %q\nwant %q", got, c.want)
 			}

@@ -320,12 +320,12 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-// reset closes the connection so that the peer sees an error, not an end.
-func (w *wire) reset() {
+// breakOff makes the coming Close show the peer an error, not an end. It does
+// not close: within ready that would wait for itself.
+func (w *wire) breakOff() {
 	if t, ok := w.conn.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
-	_ = w.conn.Close()
 }
 
 // wait lets try read from a plain socket, waiting for idle at most.
