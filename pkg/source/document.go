@@ -53,13 +53,15 @@ func documents(file string, data []byte) []*document {
 func jsonDocuments(file string, data []byte) []*document {
 	var docs []*document
 	decoder := json.NewDecoder(bytes.NewReader(data))
+	line, counted := 1, 0
 	for decoder.More() {
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
 			return nil
 		}
 		start := int(decoder.InputOffset()) - len(value)
-		docs = append(docs, &document{file: file, line: 1 + bytes.Count(data[:start], []byte("\n")), text: value})
+		line, counted = line+bytes.Count(data[counted:start], []byte("\n")), start
+		docs = append(docs, &document{file: file, line: line, text: value})
 	}
 	return docs
 }
