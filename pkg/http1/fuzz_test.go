@@ -142,6 +142,9 @@ func FuzzChunked(f *testing.F) {
 			t.Fatal(err)
 		}
 		b, err := io.ReadAll(r.Body)
+		if err != nil && strings.Contains(err.Error(), "suspiciously long trailer") {
+			return // its limit is the size of its buffer
+		}
 		if err != nil || string(b) != whole[0].body {
 			t.Fatalf("%q: %q, the standard library %q %v", body, whole[0].body, b, err)
 		}

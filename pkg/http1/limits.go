@@ -10,7 +10,7 @@ type Limits struct {
 	FieldBytes          int // one field line; 32 KiB; above: 431
 	Fields              int // field lines of a head; 128; above: 431
 	ChunkExtensionBytes int // chunk extensions of one body; 4 KiB, at most 7 KiB; above: 400
-	TrailerBytes        int // a trailer section; 7 KiB, which is also the most; above: 431
+	TrailerBytes        int // a trailer section; 4 KiB, at most 7 KiB; above: 431
 	TrailerFields       int // field lines of a trailer section; 64; above: 431
 }
 
@@ -28,7 +28,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.FieldBytes, 32<<10)
 	set(&l.Fields, 128)
 	set(&l.ChunkExtensionBytes, 4<<10)
-	set(&l.TrailerBytes, maxChunkLine)
+	set(&l.TrailerBytes, 4<<10)
 	set(&l.TrailerFields, 64)
 	l.ChunkExtensionBytes = min(l.ChunkExtensionBytes, maxChunkLine)
 	l.TrailerBytes = min(l.TrailerBytes, maxChunkLine)
