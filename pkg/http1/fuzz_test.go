@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -73,17 +74,54 @@ type reading struct {
 	fields               int
 }
 
-// readings serves a stream and returns the requests that it held.
-func readings(stream []byte, oneByte bool) (all []reading, out []byte) {
-	s := &Server{MaxRequests: -1, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+// collector is a server that notes the requests that it reads.
+func collector(all *[]reading) *Server {
+	return &Server{MaxRequests: -1, watchEvery: time.Millisecond, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
-		all = append(all, reading{
+		*all = append(*all, reading{
 			strings.Clone(r.Method), r.RequestURI, r.Host, string(b), err, r.ContentLength, len(r.TransferEncoding) > 0, len(r.Header),
 		})
 	})}
+}
+
+// readings serves a stream and returns the requests that it held.
+func readings(stream []byte, oneByte bool) (all []reading, out []byte) {
 	c := &scripted{in: bytes.NewReader(stream), oneByte: oneByte}
-	s.ServeConn(c)
+	collector(&all).ServeConn(c)
 	return all, c.out.Bytes()
+}
+
+// socketReadings is readings over a socket, where requests that arrive whole
+// take another way, see ready.
+func socketReadings(t *testing.T, stream []byte) (all []reading, out []byte) {
+	near, far := socketPair(t)
+	defer func() { _ = far.Close() }()
+	done := make(chan struct{})
+	go func() { defer close(done); collector(&all).ServeConn(near) }()
+	go func() {
+		_, _ = far.Write(stream)
+		_ = closeWrite(far)
+	}()
+	out, _ = io.ReadAll(far)
+	<-done
+	return all, out
+}
+
+// socketPair is two connected sockets.
+func socketPair(t *testing.T) (near, far net.Conn) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends [2]net.Conn
+	for i, fd := range fds {
+		f := os.NewFile(uintptr(fd), "pair")
+		if ends[i], err = net.FileConn(f); err != nil {
+			t.Fatal(err)
+		}
+		_ = f.Close()
+	}
+	return ends[0], ends[1]
 }
 
 // FuzzRequestHead: what we accept as a head, the standard library accepts too
@@ -211,21 +249,30 @@ func FuzzConnection(f *testing.F) {
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		whole, out := readings(stream, false)
 		piecemeal, _ := readings(stream, true)
-		if len(whole) != len(piecemeal) {
-			t.Fatalf("%q: %d requests, %d byte by byte", stream, len(whole), len(piecemeal))
-		}
-		for i := range whole {
-			a, b := whole[i], piecemeal[i]
-			if a.method != b.method || a.target != b.target || a.body != b.body || (a.err == nil) != (b.err == nil) {
-				t.Fatalf("%q: request %d depends on arrival:\n%+v\n%+v", stream, i, a, b)
-			}
-			if a.err != nil && i != len(whole)-1 {
-				t.Fatalf("%q: served on after a broken body", stream)
-			}
-		}
+		sameReadings(t, stream, whole, piecemeal)
 		checkResponses(t, stream, out, len(whole))
+		if len(stream) < 4<<10 {
+			quick, out := socketReadings(t, stream)
+			sameReadings(t, stream, whole, quick)
+			checkResponses(t, stream, out, len(whole))
+		}
 		checkForwarded(t, stream)
 	})
+}
+
+func sameReadings(t *testing.T, stream []byte, one, other []reading) {
+	if len(one) != len(other) {
+		t.Fatalf("%q: %d requests, %d when they arrive otherwise", stream, len(one), len(other))
+	}
+	for i := range one {
+		a, b := one[i], other[i]
+		if a.method != b.method || a.target != b.target || a.body != b.body || (a.err == nil) != (b.err == nil) {
+			t.Fatalf("%q: request %d depends on arrival:\n%+v\n%+v", stream, i, a, b)
+		}
+		if a.err != nil && i != len(one)-1 {
+			t.Fatalf("%q: served on after a broken body", stream)
+		}
+	}
 }
 
 // checkResponses: one answer for each request and at most one refusal, the

@@ -64,6 +64,7 @@ type Server struct {
 	limits      Limits
 	timeouts    ServerTimeouts
 	maxRequests int
+	watchEvery  time.Duration // watchPeriod, but for tests
 	date        atomic.Pointer[dateStamp]
 	stats       serverCounters
 	draining    atomic.Bool // Shutdown was called
@@ -107,6 +108,9 @@ func (s *Server) prepare() {
 		s.maxRequests = s.MaxRequests
 		if s.maxRequests == 0 {
 			s.maxRequests = 1000
+		}
+		if s.watchEvery == 0 {
+			s.watchEvery = watchPeriod
 		}
 	})
 }

@@ -56,7 +56,7 @@ func (w *watch) begin() {
 		// Started by Reset, which orders this assignment before look.
 		w.timer = time.AfterFunc(time.Hour, w.look)
 	}
-	w.timer.Reset(watchPeriod)
+	w.timer.Reset(w.conn.server.watchEvery)
 }
 
 // end notes that it was handled.
@@ -69,7 +69,7 @@ func (w *watch) look() {
 	w.last = turn
 	switch {
 	case !same || turn&watchRunning == 0:
-		w.period = watchPeriod
+		w.period = w.conn.server.watchEvery
 	case w.conn.bodyDone.Load():
 		if w.gone() {
 			w.conn.cancel(context.Canceled)
