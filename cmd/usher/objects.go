@@ -100,10 +100,11 @@ func (f *objectFlags) restConfig() (*rest.Config, error) {
 	return polite(config), nil
 }
 
-// polite names us to the API server. Lists and watches are few; the rate is for status and Events.
+// polite names us to the API server. There is no rate on our side: lists and watches must not queue behind each other, nor the lease
+// behind them; status and Events pace themselves, and the API server has its own priorities (API Priority and Fairness).
 func polite(config *rest.Config) *rest.Config {
 	config.UserAgent = "usher/" + readBuild().version
-	config.QPS, config.Burst = 20, 50
+	config.QPS = -1
 	return config
 }
 
