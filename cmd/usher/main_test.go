@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long anything may take here.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // buffer is a bytes.Buffer for two goroutines.
 type buffer struct {

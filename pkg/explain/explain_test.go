@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ func TestTexts(t *testing.T) {
 				t.Fatal(err)
 			}
 			question, want, _ := strings.Cut(string(data), "\n")
-			got := ask(t, table, question)
+			got := fold(ask(t, table, question))
 			if *update {
 				if err := os.WriteFile(file, []byte(question+"\n"+got), 0o600); err != nil {
 					t.Fatal(err)
@@ -65,6 +66,19 @@ func TestTexts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fold makes one line of the settings that nobody wrote, so that a new option changes no expectation.
+func fold(text string) string {
+	standard := regexp.MustCompile(`(?m)^setting .*", default\n`)
+	first := true
+	return standard.ReplaceAllStringFunc(text, func(string) string {
+		if first {
+			first = false
+			return "setting ... default\n"
+		}
+		return ""
+	})
 }
 
 func ask(t *testing.T, table *route.Table, question string) string {
