@@ -35,6 +35,10 @@ func (b *requestBody) relay(dst *wire, n int64, writeIdle time.Duration) (int64,
 	return moved, rerr, werr
 }
 
+// errTorn is the state of a body of which bytes were taken that did not arrive:
+// where it goes on is not known, so nothing more is read from its connection.
+var errTorn = errors.New("http1: bytes of a body were lost when the other side failed")
+
 // relay moves at most n bytes of a body to dst through the kernel. The read
 // error is io.EOF when the body has ended.
 func (b *bodyReader) relay(dst *wire, n int64, writeIdle time.Duration) (moved int64, rerr, werr error) {
@@ -53,8 +57,9 @@ func (b *bodyReader) relay(dst *wire, n int64, writeIdle time.Duration) (moved i
 			rerr = io.ErrUnexpectedEOF
 		}
 	}
-	if b.framing != byClose && werr == nil || rerr != nil {
-		b.err = rerr
+	b.err = rerr
+	if werr != nil {
+		b.err = errTorn
 	}
 	return moved, rerr, werr
 }

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,12 +31,14 @@ type watch struct {
 	conn  *serverConn
 	timer *time.Timer
 	armed atomic.Bool
+	slow  atomic.Bool // the timer fires later than watchPeriod from now
 	// turn counts requests in its upper bits; the lowest says whether one
 	// is being handled.
 	turn atomic.Uint64
 
-	// The timer's own: what turn was when it fired before, and when it
+	// The timer's own (end may make it fire while it is at work): what turn was when it fired before, and when it
 	// fires next.
+	mu     sync.Mutex
 	last   uint64
 	period time.Duration
 }
@@ -60,10 +63,18 @@ func (w *watch) begin() {
 }
 
 // end notes that it was handled.
-func (w *watch) end() { w.turn.Store(w.turn.Load() &^ watchRunning) }
+func (w *watch) end() {
+	w.turn.Store(w.turn.Load() &^ watchRunning)
+	if w.slow.Load() {
+		w.slow.Store(false)
+		w.timer.Reset(w.conn.server.watchEvery)
+	}
+}
 
 // look runs when the timer fires.
 func (w *watch) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	turn := w.turn.Load()
 	same := turn == w.last
 	w.last = turn
@@ -75,6 +86,7 @@ func (w *watch) look() {
 			w.conn.cancel(context.Canceled)
 		}
 		w.period = min(2*w.period, watchMost)
+		w.slow.Store(true)
 	}
 	if same && turn&watchRunning == 0 {
 		// A whole period without a request: sleep until the next one.
