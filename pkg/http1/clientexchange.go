@@ -19,6 +19,7 @@ type clientExchange struct {
 
 	connMu sync.Mutex    // orders finish and an interruption by Body.Close
 	conn   *upstreamConn // nil before it is had and after it was given back
+	begun  int64         // when it was had
 	reused bool
 
 	out          []byte // the head, and the body if it is short
@@ -198,8 +199,12 @@ func (x *clientExchange) roundTrip(conn *upstreamConn) (*http.Response, error) {
 	if err := x.bind(); err != nil {
 		return nil, x.fail("canceled", err)
 	}
-	if err := x.includeBody(); err != nil {
-		return nil, x.fail("request body", err)
+	x.begun = conn.taken
+	if x.hasBody() {
+		if err := x.includeBody(); err != nil {
+			return nil, x.fail("request body", err)
+		}
+		x.begun = now()
 	}
 	if err := x.sendRequest(); err != nil {
 		return nil, err
@@ -216,7 +221,7 @@ func (x *clientExchange) sendRequest() error {
 		x.startSender(x.out)
 		return nil
 	}
-	n, err := x.conn.wire.ask(x.sayFn, x.in.space(), x.headLimit(now()))
+	n, err := x.conn.wire.ask(x.sayFn, x.in.space(), x.headLimit(x.begun))
 	x.in.filled(n)
 	x.received = n > 0
 	switch {

@@ -51,7 +51,7 @@ func takeExchange(c *serverConn) *exchange {
 		x.in.buf = headBuffers.Get().(*[headBuffer]byte)[:]
 		x.body.trailers = x.trailer
 		x.response.flushHook = x.response.flush
-		x.response.header = make(http.Header, 16)
+		x.response.header = make(http.Header, 8)
 	}
 	x.in.reset()
 	x.begun, x.headDone = false, false

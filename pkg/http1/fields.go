@@ -19,7 +19,7 @@ const keepFields = 64
 
 func (f *fieldSet) reset() {
 	if f.header == nil || len(f.header) > keepFields || cap(f.values) > 2*keepFields {
-		f.header = make(http.Header, 16)
+		f.header = make(http.Header, 8)
 		f.values = make([]string, 0, 24)
 	} else {
 		clear(f.header)

@@ -11,7 +11,8 @@ type upstreamConn struct {
 	owner    *Transport
 	born     int64
 	idleFrom int64
-	served   int // requests finished
+	taken    int64 // when it was last taken out of the pool, or made
+	served   int   // requests finished
 }
 
 func (c *upstreamConn) close() {
@@ -41,6 +42,7 @@ func (t *Transport) get(ctx context.Context, connect time.Duration, careful bool
 		}
 		if at := now(); t.fresh(c, at) && (at-c.idleFrom < trusted && !careful && at > t.suspect.Load() || c.wire.glance() == socketQuiet) {
 			t.stats.reused.Add(1)
+			c.taken = at
 			return c, "", nil
 		}
 		t.stats.dead.Add(1)
@@ -82,6 +84,7 @@ func (t *Transport) dial(ctx context.Context, connect time.Duration) (*upstreamC
 		return nil, "dial", err
 	}
 	c := &upstreamConn{owner: t, born: now()}
+	c.taken = c.born
 	c.wire.open(conn)
 	return c, "", nil
 }

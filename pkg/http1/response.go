@@ -52,7 +52,7 @@ const gap = 56
 func (w *response) start(x *exchange) {
 	w.x = x
 	if len(w.header) > keepFields {
-		w.header = make(http.Header, 16)
+		w.header = make(http.Header, 8)
 	}
 	clear(w.header)
 	if w.buf == nil {
