@@ -23,7 +23,6 @@ func newHTTP1(s *Server) *http1.Server {
 		},
 		MaxRequests:     s.limits.KeepAliveRequests,
 		KeepUnderscores: s.options.KeepUnderscores,
-		RawTargets:      true, // nginx accepts unescaped UTF-8, and browsers of long ago send it
 		PanicHandler:    s.panicked,
 		ErrorHandler: func(h http.Header, r *http.Request, e *http1.ProtocolError) []byte {
 			return s.refused(h, r, Refusal{e.Status, e.Reason, e.Detail})
