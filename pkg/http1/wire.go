@@ -76,7 +76,10 @@ type wire struct {
 // open must be called before anything else; w must not move afterwards.
 func (w *wire) open(c net.Conn) {
 	c = plainConn(c)
-	w.conn, w.raw, w.peer = c, rawSocket(c), peerSocket(c)
+	w.conn, w.raw = c, rawSocket(c)
+	if w.peer = w.raw; w.raw == nil {
+		w.peer = peerSocket(c)
+	}
 	w.tryFn = w.tryRead
 }
 
