@@ -101,7 +101,7 @@ func (f *Files) read() error {
 		}
 	}
 	for name := range f.held {
-		if !slices.Contains(found.files, name) {
+		if !slices.Contains(found.files, name) && !found.hides(name) {
 			delete(f.held, name)
 		}
 	}

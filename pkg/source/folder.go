@@ -20,6 +20,12 @@ type folder struct {
 	files    []string
 	dirs     []string // "." first
 	problems []object.Problem
+	unread   []string // files and folders that are there and could not be looked at
+}
+
+// hides tells whether a file that was not found may be there all the same.
+func (f *folder) hides(file string) bool {
+	return slices.ContainsFunc(f.unread, func(name string) bool { return file == name || strings.HasPrefix(file, name+"/") })
 }
 
 // walk lists the YAML and JSON files of fsys. Names that begin with a dot are left out: they are version control, editors' files
@@ -33,6 +39,12 @@ func walk(fsys fs.FS) (*folder, error) {
 	}
 	if err := f.enter(fsys, ".", []fs.FileInfo{root}); err != nil {
 		return nil, err
+	}
+	// A folder that is moved away during the walk looks as if its files were deleted one by one.
+	if again, err := fs.Stat(fsys, "."); err != nil {
+		return nil, err
+	} else if !os.SameFile(root, again) && again.Sys() != nil {
+		return nil, errors.New("the folder was replaced while it was read")
 	}
 	slices.Sort(f.files)
 	return f, nil
@@ -53,7 +65,7 @@ func (f *folder) enter(fsys fs.FS, dir string, ancestors []fs.FileInfo) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // gone since, or a dangling link
 		case err != nil:
-			f.problem(name, err.Error())
+			f.unreadable(name, err)
 		case info.IsDir():
 			f.descend(fsys, name, append(slices.Clip(ancestors), info))
 		case info.Mode().IsRegular() && isManifest(name):
@@ -74,8 +86,13 @@ func (f *folder) descend(fsys fs.FS, dir string, ancestors []fs.FileInfo) {
 		return
 	}
 	if err := f.enter(fsys, dir, ancestors); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		f.problem(dir, err.Error())
+		f.unreadable(dir, err)
 	}
+}
+
+func (f *folder) unreadable(name string, err error) {
+	f.unread = append(f.unread, name)
+	f.problem(name, bare(err).Error()+"; what it held before stays in use")
 }
 
 func (f *folder) problem(where, message string) {
