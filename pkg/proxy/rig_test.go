@@ -89,6 +89,8 @@ func (r *rig) listenTLS() {
 	two := &http2.Server{}
 	config := &tls.Config{Certificates: []tls.Certificate{certificate(r.t)}, NextProtos: []string{"h2", "http/1.1"}}
 	var conns sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
 	r.serve(func() {
 		for {
 			c, err := l.Accept()
@@ -96,6 +98,9 @@ func (r *rig) listenTLS() {
 				conns.Wait()
 				return
 			}
+			mu.Lock()
+			open = append(open, c)
+			mu.Unlock()
 			conns.Go(func() {
 				conn := tls.Server(c, config)
 				if conn.Handshake() != nil {
@@ -109,7 +114,15 @@ func (r *rig) listenTLS() {
 				one.ServeConn(conn)
 			})
 		}
-	}, func() { _ = l.Close(); stop(one) })
+	}, func() {
+		_ = l.Close()
+		stop(one)
+		mu.Lock() // a client whose stream was just cancelled keeps its HTTP/2 connection
+		defer mu.Unlock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+	})
 }
 
 func (r *rig) serve(run, end func()) {
