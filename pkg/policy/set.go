@@ -6,6 +6,8 @@
 // a decision needs of those it asks of an Env.
 package policy
 
+import "slices"
+
 // Set is every effective setting of a route. It is immutable once parsed and shared by all routes that have the same settings.
 type Set struct {
 	Redirect  Redirect
@@ -77,6 +79,11 @@ func (s *Set) Settings() []Setting {
 		out = append(out, Setting{Key: k, Value: k.Default})
 	}
 	return out
+}
+
+// Wrote tells whether somebody wrote the option of this name, also if the value is the default.
+func (s *Set) Wrote(name string) bool {
+	return slices.ContainsFunc(s.settings, func(w Setting) bool { return w.Key.Name == name })
 }
 
 // Request is what a decision may know about a request. Host is without port and in lower case; Path is the normalised path, Target

@@ -233,8 +233,26 @@ func (n note) tell(s *slot, u user) route.Diagnostic {
 	origin := policy.Origin{Object: serviceRef(s.key.service), Field: "metadata.name"}
 	if u.ingress != nil {
 		origin = u.ingress.at(u.field)
+		n = n.atCanary(s, u.ingress)
 	}
 	return route.Diagnostic{Severity: n.severity, Reason: n.reason, Origin: origin, Message: n.message, Effect: n.effect}
+}
+
+// atCanary softens what concerns a canary: one without endpoints answers nothing with 503, since it takes no traffic. Rollout tools leave
+// theirs so between two rollouts.
+func (n note) atCanary(s *slot, in *ingress) note {
+	if n.severity != route.Error || s.backend.Reason != n.reason {
+		return n
+	}
+	switch scaledAway := n.reason == policy.NoEndpoints || n.reason == policy.NoReadyEndpoints; {
+	case in.isCanary() && scaledAway:
+		n.severity, n.effect = route.Info, "the canary takes no traffic"
+	case in.isCanary():
+		n.severity, n.effect = route.Warning, "the canary takes no traffic"
+	case in.isCanaryAtRest() && scaledAway:
+		n.severity = route.Warning
+	}
+	return n
 }
 
 func serviceRef(k object.Key) policy.Ref {

@@ -15,6 +15,10 @@ import (
 // isCanary tells whether the Ingress only lends its backends to another.
 func (in *ingress) isCanary() bool { return in.policy != nil && in.policy.Canary.On }
 
+// isCanaryAtRest tells whether somebody wrote canary: "false", as Flagger does to its copy of an Ingress between two rollouts. It is an
+// ordinary Ingress then, which is meant to lose its paths to the older primary.
+func (in *ingress) isCanaryAtRest() bool { return !in.isCanary() && in.policy.Wrote("canary") }
+
 // attach gives the canaries of a host to its routes.
 func (m *merging) attach(c claim) {
 	for i := range c.rules.paths {

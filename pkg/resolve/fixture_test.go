@@ -39,6 +39,7 @@ import (
 //	...objects as YAML, on top of those in world.yaml, in namespace demo unless they say otherwise...
 //	-- requests --
 //	http://shop.example.com/cart -> demo/cart:80
+//	http://shop.example.com/cart X-Canary: always -> demo/new:80      (with a header field)
 //	-- table --
 //	what Table.Print writes
 //	-- diagnostics --
@@ -80,8 +81,8 @@ func readFixture(t *testing.T, file string) *fixture {
 	}
 	requests, _, _ := strings.Cut(f.sections, "-- table --\n")
 	for _, line := range strings.Split(requests, "\n") {
-		if url, _, _ := strings.Cut(line, " "); strings.HasPrefix(url, "http") {
-			f.requests = append(f.requests, url)
+		if request, _, _ := strings.Cut(line, " -> "); strings.HasPrefix(request, "http") {
+			f.requests = append(f.requests, request)
 		}
 	}
 	return f

@@ -186,6 +186,9 @@ func (m *merging) lost(c claim, p *path, winner *route.Route) {
 		Message: fmt.Sprintf("%s %s (%s) is declared by %s already%s", displayHost(m.host.Name), p.path, p.kind, winner.Origin, m.why(c, winner)),
 		Effect:  fmt.Sprintf("%s %s; %s gets none of it", sampleURL(m.host.Name, p.path), m.resolver.goal(winner), p.goal()),
 	}
+	if c.isCanaryAtRest() && c.ref.Namespace == winner.Ingress.Namespace {
+		d.Severity = route.Info
+	}
 	if winner.Broken == "" && p.broken == "" && winner.Backend == m.resolver.backends.index(p) {
 		d.Severity = route.Warning
 		d.Effect = fmt.Sprintf("%s %s with the settings of %s", sampleURL(m.host.Name, p.path), m.resolver.goal(winner), winner.Ingress)

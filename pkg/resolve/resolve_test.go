@@ -2,6 +2,7 @@ package resolve_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -43,22 +44,34 @@ func TestFixtures(t *testing.T) {
 	}
 }
 
-// answer is what a client gets: the backend, and over HTTPS the certificate; or the status and reason.
+// answer is what a client gets: the backend, and over HTTPS the certificate; or the status and reason. request is a URL, which may be
+// followed by a header field, as in "http://shop.example.com/ X-Canary: always".
 func answer(t *route.Table, request string) string {
-	scheme, rest, _ := strings.Cut(request, "://")
+	url, field, _ := strings.Cut(request, " ")
+	scheme, rest, _ := strings.Cut(url, "://")
 	host, target, _ := strings.Cut(rest, "/")
 	path, err := route.Normalize("/" + target)
 	if err != nil {
 		return "400 bad-request"
 	}
-	a := answerOf(t, &policy.Request{Method: "GET", Scheme: scheme, Host: host, Path: path, Target: "/" + target})
+	a := answerOf(t, &policy.Request{Method: "GET", Scheme: scheme, Host: host, Path: path, Target: "/" + target}, headerOf(field))
 	if scheme == "https" {
 		a += ", " + certificateFor(t, host)
 	}
 	return a
 }
 
-func answerOf(t *route.Table, r *policy.Request) string {
+// fields are the header of a request.
+type fields map[string]string
+
+func (f fields) Get(name string) string { return f[name] }
+
+func headerOf(line string) fields {
+	name, value, _ := strings.Cut(line, ": ")
+	return fields{name: value}
+}
+
+func answerOf(t *route.Table, r *policy.Request, header fields) string {
 	m := t.Lookup(r.Host, r.Path)
 	if m.Route == nil {
 		return status(404, m.Reason)
@@ -72,7 +85,23 @@ func answerOf(t *route.Table, r *policy.Request) string {
 	if b := t.Backend(m.Route); b.Reason != "" {
 		return status(503, b.Reason)
 	}
-	return t.Backend(m.Route).Name
+	return withCanary(t, m.Route, header)
+}
+
+// withCanary is the backend of a route for this header: "demo/web:80, for 20 of 100 demo/new:80" where chance decides.
+func withCanary(t *route.Table, r *route.Route, header fields) string {
+	primary, c := t.Backend(r).Name, r.Canary
+	if c == nil || c.Broken != "" || len(t.Backends[c.Backend].Endpoints) == 0 {
+		return primary
+	}
+	canary := t.Backends[c.Backend].Name
+	if always, _ := c.Policy.Picks(header, 1-1e-9); always {
+		return canary
+	}
+	if lucky, _ := c.Policy.Picks(header, 0); lucky {
+		return fmt.Sprintf("%s, for %d of %d %s", primary, c.Policy.Weight, c.Policy.Total, canary)
+	}
+	return primary
 }
 
 func certificateFor(t *route.Table, name string) string {
