@@ -212,7 +212,19 @@ func (x *clientExchange) roundTrip(conn *upstreamConn) (*http.Response, error) {
 	if err := x.readHead(); err != nil {
 		return nil, err
 	}
+	if x.meantForNobody() {
+		x.received = false
+		return nil, x.fail("read head", errTimedOutIdle)
+	}
 	return x.respond(), nil
+}
+
+// meantForNobody recognises what some servers say before they close a kept
+// connection: a 408 that answers no request. The client may repeat its own on
+// a new connection (RFC 9110 section 15.5.9), so this counts as a connection
+// found closed.
+func (x *clientExchange) meantForNobody() bool {
+	return x.reused && x.sender == nil && x.head.status == http.StatusRequestTimeout && x.head.close
 }
 
 // sendRequest writes the request, or lets a sender do it.

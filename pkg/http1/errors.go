@@ -86,6 +86,8 @@ var errAborted = errors.New("http1: the source of the response failed")
 
 var errInterrupted = errors.New("http1: interrupted")
 
+var errTimedOutIdle = errors.New("the kept connection was closed with 408")
+
 func isTimeout(err error) bool {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return true

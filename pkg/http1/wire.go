@@ -18,6 +18,10 @@ const never = int64(math.MaxInt64)
 
 func now() int64 { return int64(time.Since(epoch)) }
 
+// lookAgain is when a reader that asked first reads the socket without having
+// been told to.
+const lookAgain = int64(200 * time.Millisecond)
+
 func timeOf(t int64) time.Time {
 	if t == never {
 		return time.Time{}
@@ -206,6 +210,7 @@ func (w *wire) ask(say func() error, p []byte, limit int64) (int, error) {
 		return w.read(p, limit, nil)
 	}
 	w.first = say
+	w.armRead(min(limit, now()+lookAgain))
 	n, err := w.read(p, limit, nil)
 	if w.first != nil { // the read failed before it began
 		w.first = nil
