@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -128,6 +129,13 @@ func (s *service) newServers(b build) error {
 		KeepUnderscores: func() bool {
 			t := s.live.Load()
 			return t != nil && t.Policy != nil && t.Policy.Headers.KeepUnderscores
+		},
+		ProxyProtocol: func(peer netip.Addr) time.Duration {
+			t := s.live.Load()
+			if t == nil || t.Policy == nil {
+				return 0
+			}
+			return t.Policy.Forwarded.ProxyHeader(peer)
 		},
 	})
 	if err != nil {

@@ -89,6 +89,9 @@ func (x *exchange) skipEmptyLine(held []byte) (bool, error) {
 		}
 		x.in.discard(2)
 		held = held[2:]
+		if len(held) > 2 && string(held[:3]) == "\r\n\x00" {
+			return false, unexpectedProxyHeader("%q", held[:min(len(held), 8)])
+		}
 	}
 	if class[held[0]]&tokenChar == 0 {
 		return false, malformed("bad-method", "the request begins with %q", held[:min(len(held), 8)])

@@ -63,6 +63,9 @@ func (x *exchange) parseRequestLine(line string) *ProtocolError {
 	}
 	target, version := rest[:j], rest[j+1:]
 	if err := x.parseVersion(version); err != nil {
+		if method == "PROXY" {
+			return unexpectedProxyHeader("%.80q", line)
+		}
 		return err
 	}
 	x.req.Method, x.req.RequestURI = method, target
@@ -70,6 +73,12 @@ func (x *exchange) parseRequestLine(line string) *ProtocolError {
 		return err
 	}
 	return x.parseTarget(target)
+}
+
+// unexpectedProxyHeader names what comes of a load balancer that speaks PROXY
+// protocol to somebody who was not told to expect it, or not from there.
+func unexpectedProxyHeader(format string, start any) *ProtocolError {
+	return malformed("proxy-header", "a PROXY protocol header came from a peer that none is expected from: "+format, start)
 }
 
 // checkMethod accepts what can be a registered method: capital letters, "-"

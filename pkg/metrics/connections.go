@@ -10,6 +10,7 @@ import (
 type connections struct {
 	opened     *prometheus.CounterVec
 	handshakes *prometheus.CounterVec
+	headers    *prometheus.CounterVec
 	http2      *prometheus.CounterVec
 	refused    *prometheus.CounterVec
 	mirrored   *prometheus.CounterVec
@@ -25,7 +26,9 @@ func newConnections(m *Metrics) connections {
 	c := connections{
 		opened: m.counters("connections_opened_total", "Client connections accepted.", "listener"),
 		handshakes: m.counters("tls_handshakes_total", "TLS handshakes by result: ok, or why they failed. Port scans and health "+
-			"checks show up as client-left and not-tls.", "result"),
+			"checks show up as client-left and not-tls; proxy-header is a load balancer that speaks PROXY protocol where it is not expected.", "result"),
+		headers: m.counters("proxy_protocol_headers_total", "Connections that had to begin with a PROXY protocol header, by what became "+
+			"of it: ok, local (without an address), or why the connection was closed: missing, malformed, timeout, client-left.", "result"),
 		http2: m.counters("http2_errors_total", "Violations of HTTP/2 by clients, by x/net/http2's word for them.", "kind"),
 		refused: m.counters("requests_refused_total", "Requests answered before any route was looked for, since they were malformed, "+
 			"ambiguous, too large or too slow.", "reason"),
@@ -33,7 +36,7 @@ func newConnections(m *Metrics) connections {
 			"the body was too large, or failed.", "outcome"),
 		states: &states{},
 	}
-	desc := m.describe("gauge", "connections", "Client connections open now, by state: handshake (TLS), active (a request in flight), "+
+	desc := m.describe("gauge", "connections", "Client connections open now, by state: handshake (PROXY header, TLS), active (a request in flight), "+
 		"idle, upgraded (WebSocket and the like).", "listener", "state")
 	m.collected([]*prometheus.Desc{desc}, func(out chan<- prometheus.Metric) {
 		if ask := c.states.ask.Load(); ask != nil {
@@ -59,6 +62,9 @@ func (m *Metrics) ConnectionOpened(listener string) {
 func (m *Metrics) HandshakeDone(result string) {
 	m.connections.handshakes.WithLabelValues(result).Inc()
 }
+
+// ProxyHeader counts a PROXY protocol header by what became of it.
+func (m *Metrics) ProxyHeader(result string) { m.connections.headers.WithLabelValues(result).Inc() }
 
 // Mirrored counts a copy of a request by what became of it.
 func (m *Metrics) Mirrored(outcome string) {

@@ -3,14 +3,18 @@ package policy
 import (
 	"errors"
 	"net/netip"
+	"strconv"
 	"strings"
+	"time"
 )
 
-// Forwarded says which forwarded headers of a request are believed, and what is sent upstream. It is read from the ConfigMap only,
+// Forwarded says who is believed about the client: which forwarded headers of a request, which PROXY protocol headers of a connection, and what is sent upstream. It is read from the ConfigMap only,
 // since it is decided before the route is known.
 //
 // Unlike ingress-nginx, host, protocol and port are believed under the same condition as the address: only from TrustedCIDRs.
 type Forwarded struct {
+	ProxyProtocol   bool           // connections from Trusted begin with a PROXY protocol header
+	ProxyTimeout    time.Duration  // how long that header may take
 	Use             bool           // believe X-Forwarded-For, -Proto, -Host and -Port
 	RealIP          bool           // believe the address header only
 	Header          string         // which header holds the address, canonical form
@@ -26,26 +30,27 @@ func defaultForwarded() Forwarded {
 		Header:          "X-Forwarded-For",
 		Trusted:         []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")},
 		GenerateRequest: true,
+		ProxyTimeout:    5 * time.Second,
 	}
 }
 
 // Trusts tells whether a peer's forwarded headers may be believed at all.
 func (f *Forwarded) Trusts(peer netip.Addr) bool {
-	if !f.Use && !f.RealIP {
-		return false
+	return (f.Use || f.RealIP) && f.inTrusted(peer.Unmap())
+}
+
+// ProxyHeader tells how long to wait for the PROXY protocol header with which a connection from peer begins; 0 is that none does. Those
+// who are not trusted connect as clients do: the header of a stranger is never believed.
+func (f *Forwarded) ProxyHeader(peer netip.Addr) time.Duration {
+	if !f.ProxyProtocol || !f.inTrusted(peer.Unmap()) {
+		return 0
 	}
-	peer = peer.Unmap()
-	for _, p := range f.Trusted {
-		if p.Contains(peer) {
-			return true
-		}
-	}
-	return false
+	return f.ProxyTimeout
 }
 
 // TrustsEveryone tells whether any client can choose its own address: headers are believed and nobody said from whom.
 func (f *Forwarded) TrustsEveryone() bool {
-	if !f.Use && !f.RealIP {
+	if !f.Use && !f.RealIP && !f.ProxyProtocol {
 		return false
 	}
 	for _, p := range f.Trusted {
@@ -101,6 +106,13 @@ func parseClient(s string) netip.Addr {
 
 func forwardedKeys() []Key {
 	return []Key{
+		{ConfigMap: "use-proxy-protocol", Values: "bool", Default: "false", Scope: ScopeGlobal, Bad: UseDefault,
+			Doc: "Connections from peers in proxy-real-ip-cidr must begin with a PROXY protocol header (version 1 or 2), which tells the " +
+				"client's address; destination port 443 makes plain HTTP count as HTTPS. Other peers are clients themselves.",
+			parse: func(s *Set, v string) (err error) { s.Forwarded.ProxyProtocol, err = parseBool(v); return err }},
+		{ConfigMap: "proxy-protocol-header-timeout", Values: "time", Default: "5s", Scope: ScopeGlobal, Bad: UseDefault,
+			Doc:   "How long the PROXY protocol header may take to arrive.",
+			parse: parseProxyTimeout},
 		{ConfigMap: "use-forwarded-headers", Values: "bool", Default: "false", Scope: ScopeGlobal, Bad: UseDefault,
 			Doc:   "Believe X-Forwarded-For, -Proto, -Host and -Port of peers in proxy-real-ip-cidr.",
 			parse: func(s *Set, v string) (err error) { s.Forwarded.Use, err = parseBool(v); return err }},
@@ -111,7 +123,7 @@ func forwardedKeys() []Key {
 			Doc:   "Header that holds the client address.",
 			parse: parseForwardedHeader},
 		{ConfigMap: "proxy-real-ip-cidr", Values: "comma-separated CIDRs", Default: "0.0.0.0/0", Scope: ScopeGlobal, Bad: UseDefault,
-			Doc:   "Peers whose forwarded headers are believed. The default believes everyone and is reported.",
+			Doc:   "Peers whose forwarded headers and PROXY protocol are believed. The default believes everyone and is reported.",
 			parse: parseTrusted},
 		{ConfigMap: "compute-full-forwarded-for", Values: "bool", Default: "false", Scope: ScopeGlobal, Bad: UseDefault,
 			Doc:   "Append the client to X-Forwarded-For instead of replacing the header.",
@@ -123,6 +135,19 @@ func forwardedKeys() []Key {
 			Doc:   "Make an X-Request-ID where the client sent none.",
 			parse: func(s *Set, v string) (err error) { s.Forwarded.GenerateRequest, err = parseBool(v); return err }},
 	}
+}
+
+// parseProxyTimeout reads a time as nginx writes it, of which Go's is a superset but for the number without a unit.
+func parseProxyTimeout(s *Set, v string) error {
+	d, err := time.ParseDuration(v)
+	if n, notNumber := strconv.Atoi(v); notNumber == nil {
+		d, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || d <= 0 || d > time.Hour {
+		return errors.New("want a time such as 5s or 500ms, at most 1h")
+	}
+	s.Forwarded.ProxyTimeout = d
+	return nil
 }
 
 func parseTrusted(s *Set, v string) error {

@@ -153,7 +153,7 @@ func objectReasons() []ReasonDoc {
 		{CertificateMismatch, 0, "The certificate does not cover the host, so the default certificate is served.", "Issue the certificate for this host, or correct secretName."},
 		{CertificateExpired, 0, "The certificate has expired or is not valid yet; it is served all the same.", "Renew it."},
 		{CertificateConflict, 0, "Another, older Ingress already gives this host's certificate.", "Use one Secret per host."},
-		{TrustEveryone, 0, "Forwarded headers are trusted from every client, which can then choose its own address.", "Set proxy-real-ip-cidr to the addresses of the load balancer."},
+		{TrustEveryone, 0, "Forwarded headers or PROXY protocol are trusted from every client, which can then choose its own address.", "Set proxy-real-ip-cidr to the addresses of the load balancer."},
 		{BadInput, 0, "A file or document could not be read.", "Correct it as the message says; the objects before it stay in use."},
 		{CatchAllDisabled, 0, "The Ingress takes the traffic of every host, which this controller is told not to accept.", "Give the rule a host, or start Usher without --disable-catch-all."},
 		{NoConfigMap, 0, "The ConfigMap the controller was started with does not exist, so the defaults apply.", "Create it, or correct --configmap."},

@@ -61,7 +61,7 @@ func unsupportedKeys() []Key {
 
 func unsupportedConfigMapKeys(later string) []Key {
 	keys := configMapOnly(recognised(Unsupported, UseDefault, map[string]string{
-		later: "use-proxy-protocol proxy-protocol-header-timeout client-header-timeout client-body-timeout " +
+		later: "client-header-timeout client-body-timeout " +
 			"client-header-buffer-size large-client-header-buffers keep-alive keep-alive-requests " +
 			"upstream-keepalive-connections upstream-keepalive-time upstream-keepalive-timeout upstream-keepalive-requests " +
 			"use-http2 http2-max-concurrent-streams ssl-protocols ssl-ciphers ssl-reject-handshake no-auth-locations " +

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -77,10 +78,22 @@ func (x *exchange) scheme() string {
 		return "https"
 	case strings.EqualFold(x.forwarded.proto, "http"), strings.EqualFold(x.forwarded.proto, "ws"):
 		return "http"
-	case x.r.TLS != nil:
+	case x.r.TLS != nil, x.set.Forwarded.ProxyProtocol && x.connectedTo() == httpsPort:
 		return "https"
 	}
 	return "http"
+}
+
+// httpsPort is where a load balancer ends TLS that tells us of it by PROXY protocol only: as in ingress-nginx, a client that connected
+// to its port 443 uses HTTPS.
+const httpsPort = 443
+
+// connectedTo is the port that the client connected to, in PROXY protocol's word.
+func (x *exchange) connectedTo() int {
+	if local, ok := x.r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		return local.Port
+	}
+	return 0
 }
 
 // addressOf cuts the port, and the zone, off "ip:port".

@@ -110,12 +110,15 @@ func (c *classes) readGlobal(s *object.Snapshot, before *classes) *policy.Set {
 	c.report(problems)
 	if f := &set.Forwarded; f.TrustsEveryone() {
 		field := `data["use-forwarded-headers"]`
-		if !f.Use {
+		switch {
+		case f.ProxyProtocol:
+			field = `data["use-proxy-protocol"]`
+		case !f.Use:
 			field = `data["enable-real-ip"]`
 		}
 		c.diagnostics = append(c.diagnostics, route.Diagnostic{
 			Severity: route.Warning, Reason: policy.TrustEveryone, Origin: policy.Origin{Object: configMapRef(key), Field: field},
-			Message: "forwarded headers are believed, and proxy-real-ip-cidr lets every address send them",
+			Message: "what proxies say about the client is believed, and proxy-real-ip-cidr lets every address say it",
 			Effect:  "any client can choose the address it is seen as",
 		})
 	}

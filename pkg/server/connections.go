@@ -5,21 +5,20 @@ import (
 	"net"
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // connections are all that were accepted and have not ended, whatever they speak.
 type connections struct {
-	running    sync.WaitGroup // each one's goroutine
-	handshakes atomic.Int64   // how many are in their TLS handshake
+	running sync.WaitGroup // each one's goroutine
 
-	mu    sync.Mutex
-	open  map[net.Conn]struct{}
-	count map[string]int64 // by listener
+	mu        sync.Mutex
+	open      map[net.Conn]struct{}
+	count     map[string]int64 // by listener
+	beginning map[string]int64 // of those, before their first request: in the PROXY header or the TLS handshake
 }
 
 func newConnections() *connections {
-	return &connections{open: map[net.Conn]struct{}{}, count: map[string]int64{}}
+	return &connections{open: map[net.Conn]struct{}{}, count: map[string]int64{}, beginning: map[string]int64{}}
 }
 
 func (c *connections) add(conn net.Conn, listener string) {
@@ -34,6 +33,19 @@ func (c *connections) remove(conn net.Conn, listener string) {
 	defer c.mu.Unlock()
 	delete(c.open, conn)
 	c.count[listener]--
+}
+
+// begins counts a connection among those that are before their first request, or with -1 no longer.
+func (c *connections) begins(listener string, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.beginning[listener] += n
+}
+
+func (c *connections) begun(listener string) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.beginning[listener]
 }
 
 func (c *connections) on(listener string) int64 {
@@ -51,17 +63,19 @@ func (c *connections) all() []net.Conn {
 
 // Connections tells how many connections each listener has open, by state:
 //
-//	handshake  in the TLS handshake
+//	handshake  in the PROXY protocol header or the TLS handshake
 //	active     with a request in flight
 //	idle       kept alive between two requests, or before the first
 //	upgraded   taken over by the handler: WebSockets and the like; during a drain also those that came late
 func (s *Server) Connections(tell func(listener, state string, count int64)) {
 	plain, secure := s.plain.Stats(), s.secure.Stats()
+	begun := s.conns.begun(nameHTTP)
+	tell(nameHTTP, "handshake", begun)
 	tell(nameHTTP, "active", plain.Active)
 	tell(nameHTTP, "idle", plain.Idle)
-	tell(nameHTTP, "upgraded", max(0, s.conns.on(nameHTTP)-plain.Open))
+	tell(nameHTTP, "upgraded", max(0, s.conns.on(nameHTTP)-plain.Open-begun))
 
-	handshakes, open2, active2 := s.conns.handshakes.Load(), s.http2.open.Load(), s.http2.active.Load()
+	handshakes, open2, active2 := s.conns.begun(nameHTTPS), s.http2.open.Load(), s.http2.active.Load()
 	tell(nameHTTPS, "handshake", handshakes)
 	tell(nameHTTPS, "active", secure.Active+active2)
 	tell(nameHTTPS, "idle", secure.Idle+max(0, open2-active2))

@@ -119,7 +119,7 @@ func TestDrainServesLateComers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	until(t, "accepted", func() bool { return s.conns.on("http") == 1 && s.conns.handshakes.Load() == 1 })
+	until(t, "accepted", func() bool { return s.conns.on("http") == 1 && s.conns.begun("https") == 1 })
 	drained := s.drain(time.Minute)
 
 	secure := tls.Client(socket, &tls.Config{InsecureSkipVerify: true})

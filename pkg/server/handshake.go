@@ -8,12 +8,12 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	proxyproto "github.com/pires/go-proxyproto"
 )
 
 // handshake ends TLS, within its time limit and in the connection's own goroutine, so that a slow client delays nobody.
-func (s *Server) handshake(conn *net.TCPConn, config *tls.Config) (*tls.Conn, bool) {
-	s.conns.handshakes.Add(1)
-	defer s.conns.handshakes.Add(-1)
+func (s *Server) handshake(conn net.Conn, config *tls.Config) (*tls.Conn, bool) {
 	_ = conn.SetDeadline(time.Now().Add(s.limits.Handshake))
 	secure := tls.Server(conn, config)
 	err := secure.Handshake()
@@ -45,12 +45,18 @@ func looksLikeHTTP(start [5]byte) bool {
 	return false
 }
 
+// isProxyHeader recognises the first bytes of a PROXY protocol header of either version.
+func isProxyHeader(start []byte) bool {
+	return startsAs(start, proxyproto.SIGV1) || startsAs(start, proxyproto.SIGV2)
+}
+
 // Causes of failed handshakes, as the Observer is told. The list is closed, since it becomes a metric label.
 const (
 	handshakeOK       = "ok"
 	clientLeft        = "client-left"         // closed the connection, as health checks of load balancers do
 	handshakeTimeout  = "timeout"             // see Limits.Handshake
 	notTLS            = "not-tls"             // most often plain HTTP to the HTTPS port
+	proxyHeader       = "proxy-header"        // PROXY protocol, from a peer it is not expected from; see introduce
 	oldVersion        = "unsupported-version" // below TLS 1.2
 	noCommonCipher    = "no-common-cipher"    // nor signature algorithm or curve
 	noCommonProtocol  = "no-common-protocol"  // ALPN
@@ -68,6 +74,8 @@ func cause(err error) string {
 		return handshakeOK
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return handshakeTimeout
+	case errors.As(err, &record) && isProxyHeader(record.RecordHeader[:]):
+		return proxyHeader
 	case errors.As(err, &record):
 		return notTLS
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed):

@@ -72,24 +72,38 @@ func (s *Server) wait(d time.Duration) bool {
 }
 
 // serve is the whole life of a connection.
-func (l *listener) serve(conn *net.TCPConn) {
+func (l *listener) serve(socket *net.TCPConn) {
 	s := l.server
 	s.observer.ConnectionOpened(l.name)
-	s.conns.add(conn, l.name)
-	defer s.conns.remove(conn, l.name)
-	defer conn.Close()
-	if l.tls == nil {
-		s.engine(s.plain).ServeConn(conn)
-		return
-	}
-	secure, ok := s.handshake(conn, l.tls)
+	s.conns.add(socket, l.name)
+	defer s.conns.remove(socket, l.name)
+	defer socket.Close()
+	conn, secure := l.begin(socket)
 	switch {
-	case !ok:
+	case conn == nil:
+	case secure == nil:
+		s.engine(s.plain).ServeConn(conn)
 	case secure.ConnectionState().NegotiatedProtocol == "h2":
 		s.http2.serve(secure)
 	default:
 		s.engine(s.secure).ServeConn(secure)
 	}
+}
+
+// begin does what comes before the first request: the PROXY header and the TLS handshake. conn is nil if nothing came of it, secure
+// where there is no TLS.
+func (l *listener) begin(socket *net.TCPConn) (conn net.Conn, secure *tls.Conn) {
+	s := l.server
+	s.conns.begins(l.name, 1)
+	defer s.conns.begins(l.name, -1)
+	conn, ok := s.introduce(socket)
+	if ok && l.tls != nil {
+		secure, ok = s.handshake(conn, l.tls)
+	}
+	if !ok {
+		return nil, nil
+	}
+	return conn, secure
 }
 
 // engine is usual, or once a drain has begun the one that serves a last request on connections that come late.

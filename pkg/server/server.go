@@ -19,7 +19,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -33,6 +35,9 @@ type Options struct {
 	Handler http.Handler
 	TLS     *tls.Config // its NextProtos decide whether HTTP/2 is offered
 	Limits  Limits
+	// ProxyProtocol is asked for each connection how long to wait for the PROXY protocol header that must come from this peer; 0 is that
+	// none is expected. nil expects none.
+	ProxyProtocol func(peer netip.Addr) time.Duration
 	// Refused makes the body of the answer to a request that Handler never sees, may set fields of that answer, and is where such
 	// requests are logged and counted. Of the request RemoteAddr, TLS and context are there, the rest as far as it was understood.
 	// nil answers with the status alone.
@@ -52,6 +57,9 @@ type Observer interface {
 	ConnectionOpened(listener string)
 	// HandshakeDone is called once for each TLS handshake with "ok" or the cause of its failure, from a short fixed list.
 	HandshakeDone(result string)
+	// ProxyHeader is called for each connection that had to begin with a PROXY protocol header, with what became of it, from a short
+	// fixed list.
+	ProxyHeader(result string)
 	// HTTP2Error is called for each HTTP/2 stream or connection error, with a word from x/net/http2's fixed list.
 	HTTP2Error(kind string)
 }
@@ -166,4 +174,5 @@ type nobody struct{}
 
 func (nobody) ConnectionOpened(string) {}
 func (nobody) HandshakeDone(string)    {}
+func (nobody) ProxyHeader(string)      {}
 func (nobody) HTTP2Error(string)       {}

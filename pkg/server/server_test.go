@@ -47,10 +47,11 @@ type events struct {
 	opened     map[string]int
 	handshakes chan string
 	http2      chan string
+	headers    chan string // of PROXY protocol
 }
 
 func newEvents() *events {
-	return &events{opened: map[string]int{}, handshakes: make(chan string, 100), http2: make(chan string, 100)}
+	return &events{opened: map[string]int{}, handshakes: make(chan string, 100), http2: make(chan string, 100), headers: make(chan string, 100)}
 }
 
 func (e *events) ConnectionOpened(listener string) {
@@ -59,6 +60,7 @@ func (e *events) ConnectionOpened(listener string) {
 	e.opened[listener]++
 }
 func (e *events) HandshakeDone(result string) { e.handshakes <- result }
+func (e *events) ProxyHeader(result string)   { e.headers <- result }
 func (e *events) HTTP2Error(kind string)      { e.http2 <- kind }
 
 // running is a Server that serves on loopback until the test ends.
