@@ -41,6 +41,7 @@ func TestRoles(t *testing.T) {
 		{"update", "networking.k8s.io", "ingresses/status", s.namespace, "web", true},
 		{"create", "", "events", s.namespace, "", true},
 		{"update", "coordination.k8s.io", "leases", s.system, "usher-leader", true},
+		{"update", "", "secrets", s.system, "usher-session-tickets", true},
 
 		{"update", "coordination.k8s.io", "leases", s.system, "another", false},
 		{"get", "coordination.k8s.io", "leases", "kube-system", "usher-leader", false},
@@ -51,6 +52,8 @@ func TestRoles(t *testing.T) {
 		{"update", "networking.k8s.io", "ingressclasses", "", s.class, false},
 		{"create", "", "secrets", s.namespace, "", false},
 		{"update", "", "secrets", s.namespace, "x", false},
+		{"update", "", "secrets", s.system, "x", false},
+		{"delete", "", "secrets", s.system, "usher-session-tickets", false},
 		{"update", "", "services", s.namespace, "web", false},
 		{"update", "", "services/status", s.namespace, "web", false},
 		{"list", "", "pods", s.namespace, "", false},
@@ -72,7 +75,8 @@ func TestOneNamespace(t *testing.T) {
 		cluster.Grant{File: shipped + "clusterrole-classes.yaml"},
 		cluster.Grant{File: shipped + "role-namespace.yaml", Namespace: s.namespace},
 		cluster.Grant{File: shipped + "role-own-namespace.yaml", Namespace: s.system},
-		cluster.Grant{File: shipped + "role-leader-election.yaml", Namespace: s.system})
+		cluster.Grant{File: shipped + "role-leader-election.yaml", Namespace: s.system},
+		cluster.Grant{File: shipped + "role-session-tickets.yaml", Namespace: s.system})
 	s.backend("web")
 	other := *s
 	other.namespace = "onenamespace-other"

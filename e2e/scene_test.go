@@ -51,7 +51,8 @@ func newScene(t *testing.T) *scene {
 	s := emptyScene(t)
 	s.account(
 		cluster.Grant{File: shipped + "clusterrole.yaml"},
-		cluster.Grant{File: shipped + "role-leader-election.yaml", Namespace: s.system})
+		cluster.Grant{File: shipped + "role-leader-election.yaml", Namespace: s.system},
+		cluster.Grant{File: shipped + "role-session-tickets.yaml", Namespace: s.system})
 	return s
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/usher-ingress/usher/pkg/certs"
 	"github.com/usher-ingress/usher/pkg/controller"
 	"github.com/usher-ingress/usher/pkg/metrics"
 	"github.com/usher-ingress/usher/pkg/route"
@@ -24,6 +25,7 @@ type cluster struct {
 	publish func(*route.Table) // nil when nothing is written
 	deny    []netip.Prefix     // the API server's address, which no backend may have
 	status  *status.Writer     // nil with a folder
+	client  kubernetes.Interface
 }
 
 func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, error) {
@@ -40,7 +42,7 @@ func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, e
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{source: objects, publish: writer.Publish, deny: apiServer(config.Host), status: writer}, nil
+	return &cluster{source: objects, publish: writer.Publish, deny: apiServer(config.Host), status: writer, client: options.Client}, nil
 }
 
 // newStatus completes o by the flags and by what Kubernetes tells a Pod about itself.
@@ -57,6 +59,19 @@ func newStatus(f *serveFlags, client kubernetes.Interface, o status.Options) (*s
 		return nil, usageError{err}
 	}
 	return writer, nil
+}
+
+// leads tells whether this replica is the one that writes.
+func (c *cluster) leads() bool { return c.status != nil && c.status.Leader() }
+
+// tickets shares the keys of session tickets with the other replicas, if there are any. Beside another controller, with
+// --update-status=false, nothing is written, so the Secret is only read.
+func (c *cluster) tickets(f *serveFlags, certificates *certs.Selector, log *zap.Logger) *certs.Tickets {
+	o := certs.TicketOptions{Namespace: ownNamespace(), Name: f.ticketSecret, Leads: c.leads, Set: certificates.SetTicketKeys, Log: log}
+	if f.ticketSecret != "" {
+		o.Client = c.client
+	}
+	return certs.NewTickets(o)
 }
 
 // serviceAccountNamespace is where Kubernetes tells a Pod its namespace.

@@ -69,15 +69,17 @@ type service struct {
 	log     *zap.Logger
 	onReady func() // called once, when the first Table serves; may be nil
 
-	live       *route.Live
-	metrics    *metrics.Metrics
-	dataPlane  *dataPlane
-	server     *server.Server
-	controller *controller.Controller
-	admin      *admin.Admin
-	adminAt    net.Listener
-	draining   atomic.Bool
-	parts      server.Group
+	live         *route.Live
+	metrics      *metrics.Metrics
+	dataPlane    *dataPlane
+	certificates *certs.Selector
+	tickets      *certs.Tickets
+	server       *server.Server
+	controller   *controller.Controller
+	admin        *admin.Admin
+	adminAt      net.Listener
+	draining     atomic.Bool
+	parts        server.Group
 }
 
 // newService builds the parts and opens the ports, so that what cannot work fails before anything runs.
@@ -96,12 +98,17 @@ func newService(f *serveFlags, c console) (*service, error) {
 	if s.dataPlane, err = newDataPlane(s, cluster, c.out); err != nil {
 		return nil, err
 	}
+	if s.certificates, err = certs.New(s.live, s.metrics); err != nil {
+		return nil, err
+	}
+	s.tickets = cluster.tickets(f, s.certificates, s.log)
 	s.controller = controller.New(controller.Options{
 		Source:   cluster.source,
 		Resolver: resolve.New(options),
 		Live:     s.live,
 		Retain:   s.dataPlane.retain,
-		Publish:  publishers(s.dataPlane.settle, newTeller(s.log).publish, (&counter{metrics: s.metrics, byHost: f.metricsByHost}).publish, cluster.publish),
+		Publish: publishers(s.dataPlane.settle, s.ticketKey, newTeller(s.log).publish,
+			(&counter{metrics: s.metrics, byHost: f.metricsByHost}).publish, cluster.publish),
 		Observer: &turns{metrics: s.metrics, log: s.log},
 	})
 	if err := s.newServers(b); err != nil {
@@ -113,15 +120,12 @@ func newService(f *serveFlags, c console) (*service, error) {
 
 // newServers opens the traffic ports and the admin port.
 func (s *service) newServers(b build) error {
-	certificates, err := certs.New(s.live, s.metrics)
-	if err != nil {
-		return err
-	}
+	var err error
 	s.server, err = server.New(server.Options{
 		Plain:    s.flags.listen(s.flags.httpPort),
 		Secure:   s.flags.listen(s.flags.httpsPort),
 		Handler:  s.dataPlane.proxy,
-		TLS:      certificates.Config(),
+		TLS:      s.certificates.Config(),
 		Limits:   s.flags.limits.options(),
 		Refused:  s.dataPlane.refused,
 		Observer: s.metrics,
@@ -161,11 +165,15 @@ func (s *service) newServers(b build) error {
 	return nil
 }
 
+// ticketKey hands on the key of session tickets that the ConfigMap gives, if it does.
+func (s *service) ticketKey(t *route.Table) { s.tickets.Use(t.Policy.TicketKey.Bytes()) }
+
 // addParts gives the group what runs, each with what interrupts it. They are interrupted in this order.
 func (s *service) addParts(cluster *cluster) {
 	s.parts.Add(s.server.Serve, func(error) { _ = s.server.Close() })
 	ctx, cancel := context.WithCancel(context.Background())
 	s.parts.Add(func() error { return s.controller.Run(ctx) }, func(error) { cancel() })
+	s.parts.Add(func() error { return s.tickets.Run(ctx) }, func(error) { cancel() })
 	s.parts.Add(func() error { return s.admin.Serve(s.adminAt) }, func(error) { _ = s.admin.Close() })
 	s.parts.Add(func() error { return s.announce(ctx) }, func(error) { cancel() })
 	cluster.addParts(&s.parts)

@@ -27,6 +27,7 @@ type serveFlags struct {
 
 	reasonHeader  bool
 	metricsByHost bool
+	ticketSecret  string
 	logs          logFlags
 	status        statusFlags
 	limits        limitFlags
@@ -49,6 +50,7 @@ func (f *serveFlags) register(set *pflag.FlagSet) {
 	set.Var(&f.shutdownGrace, "shutdown-grace-period", "how long requests in flight and WebSockets may take to end after that")
 	set.BoolVar(&f.reasonHeader, "reason-header", true, "send X-Usher-Reason with answers that Usher makes itself")
 	set.BoolVar(&f.metricsByHost, "metrics-per-host", true, "give request metrics the label host")
+	set.StringVar(&f.ticketSecret, "session-ticket-secret", "usher-session-tickets", "`name` of the Secret in Usher's own namespace in which replicas share the keys of TLS session tickets; \"\" gives each process its own")
 	f.logs.register(set)
 	f.status.register(set)
 	f.limits.register(set)

@@ -1,16 +1,99 @@
 package certs
 
-import "crypto/tls"
+import (
+	"crypto/tls"
+	"slices"
 
-// Config is the TLS configuration of a listener: TLS 1.2 and up, HTTP/2 before HTTP/1.1, and otherwise Go's defaults, which follow
-// the field by themselves: the post-quantum X25519MLKEM768 key exchange first, cipher suites with forward secrecy in the order the
-// hardware is good at, session tickets under keys that Go rotates daily.
+	"github.com/usher-ingress/usher/pkg/policy"
+)
+
+// Config is the TLS configuration of a listener: what the Table says for the server name that a client asks for, HTTP/2 before
+// HTTP/1.1, and otherwise Go's defaults, which follow the field by themselves: the post-quantum X25519MLKEM768 key exchange first,
+// cipher suites with forward secrecy in the order the hardware is good at.
 //
 // The Config must be used as it is, not cloned per connection, or sessions would not resume.
-func (s *Selector) Config() *tls.Config {
+func (s *Selector) Config() *tls.Config { return s.base }
+
+// newBase makes the configuration that stands for the default settings and holds the keys of session tickets for all others.
+func (s *Selector) newBase() *tls.Config {
+	config := s.newConfig(policy.DefaultTLS())
+	config.GetConfigForClient = s.configFor
+	return config
+}
+
+// newConfig does not clone, since a clone would keep the keys of its time; one without keys of its own uses those of the listener's.
+func (s *Selector) newConfig(of policy.TLS) *tls.Config {
 	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: s.GetCertificate,
+		MinVersion:             of.Min,
+		MaxVersion:             of.Max,
+		CipherSuites:           of.CipherSuites(),
+		CurvePreferences:       of.KeyExchanges(),
+		SessionTicketsDisabled: !of.Tickets,
+		NextProtos:             []string{"h2", "http/1.1"},
+		GetCertificate:         s.GetCertificate,
+		WrapSession:            s.wrapSession,
+		UnwrapSession:          s.unwrapSession,
 	}
 }
+
+// configFor is what a client may agree on with the host it asks for; nil is the listener's own configuration.
+func (s *Selector) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	t := s.tables.Load()
+	if t == nil {
+		return nil, nil
+	}
+	var buffer [maxName]byte
+	wanted := t.Handshake(canonicalName(hello.ServerName, &buffer))
+	if wanted == policy.DefaultTLS() {
+		return nil, nil
+	}
+	return s.variant(wanted), nil
+}
+
+// maxVariants bounds what is kept of settings that no host has any more.
+const maxVariants = 256
+
+// variant gives the configuration for settings, one for all hosts that share them.
+func (s *Selector) variant(of policy.TLS) *tls.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	config := s.variants[of]
+	if config == nil {
+		if len(s.variants) >= maxVariants {
+			clear(s.variants)
+		}
+		config = s.newConfig(of)
+		s.variants[of] = config
+	}
+	return config
+}
+
+// A session is resumed only under the name it was made for. TLS would allow any (RFC 8446 section 4.6.1): a client could carry what one
+// host agreed to, such as a client certificate it asked for, to another. Browsers never do.
+
+func (s *Selector) wrapSession(state tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
+	session.Extra = append(session.Extra, sessionName(state.ServerName))
+	return s.base.EncryptTicket(state, session)
+}
+
+func (s *Selector) unwrapSession(ticket []byte, state tls.ConnectionState) (*tls.SessionState, error) {
+	session, err := s.base.DecryptTicket(ticket, state)
+	if err != nil || session == nil {
+		return nil, err
+	}
+	name := string(sessionName(state.ServerName))
+	if !slices.ContainsFunc(session.Extra, func(extra []byte) bool { return string(extra) == name }) {
+		return nil, nil
+	}
+	return session, nil
+}
+
+// sessionName marks what is ours among the extra fields of a session.
+func sessionName(server string) []byte {
+	var buffer [maxName]byte
+	return []byte("usher:" + canonicalName(server, &buffer))
+}
+
+// SetTicketKeys replaces the keys of session tickets: the first makes them, all are accepted. Until it is called they are this
+// process's own, which Go rotates daily.
+func (s *Selector) SetTicketKeys(keys [][32]byte) { s.base.SetSessionTicketKeys(keys) }

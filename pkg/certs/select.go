@@ -25,8 +25,10 @@ package certs
 
 import (
 	"crypto/tls"
+	"sync"
 	"time"
 
+	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
@@ -53,6 +55,10 @@ type Selector struct {
 	fallback *tls.Certificate
 	observer Observer
 	now      func() time.Time
+	base     *tls.Config // of the listeners
+
+	mu       sync.Mutex
+	variants map[policy.TLS]*tls.Config // for hosts with settings of their own
 }
 
 // New makes a Selector and its self-signed fallback certificate. observer may be nil.
@@ -61,16 +67,23 @@ func New(tables Tables, observer Observer) (*Selector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Selector{tables: tables, fallback: fallback, observer: observer, now: time.Now}, nil
+	s := &Selector{tables: tables, fallback: fallback, observer: observer, now: time.Now, variants: map[policy.TLS]*tls.Config{}}
+	s.base = s.newBase()
+	return s, nil
 }
 
-// GetCertificate is for tls.Config. It never fails: the fallback answers what nothing else does.
+// GetCertificate is for tls.Config. The fallback answers what nothing else does, but for ssl-reject-handshake: then a name that no
+// host is served under has no certificate, of which crypto/tls makes the alert unrecognized_name.
 func (s *Selector) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	var set *route.Certificates
-	if t := s.tables.Load(); t != nil {
+	t := s.tables.Load()
+	if t != nil {
 		set = t.Certificates
 	}
 	chosen, source := choose(set, hello.ServerName, client{hello: hello, now: s.now()})
+	if source != Named && rejects(t, hello.ServerName) {
+		return nil, nil
+	}
 	if s.observer != nil {
 		s.observer.CertificateServed(string(source))
 	}
@@ -78,6 +91,17 @@ func (s *Selector) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate,
 		return s.fallback, nil
 	}
 	return chosen.TLS, nil
+}
+
+// rejects tells whether a name without a certificate of its own is one to refuse. A host whose certificate is missing is not: its
+// clients are to see an error that names the host.
+func rejects(t *route.Table, name string) bool {
+	if t == nil || t.Policy == nil || !t.Policy.RejectHandshake {
+		return false
+	}
+	var buffer [maxName]byte
+	host := t.Hosts.Find(canonicalName(name, &buffer))
+	return host == nil || host.Name == "" || !host.TLS
 }
 
 // Lookup is the choice for a client that supports every algorithm, for those who explain it. The certificate is nil when the

@@ -25,7 +25,7 @@ type states struct {
 func newConnections(m *Metrics) connections {
 	c := connections{
 		opened: m.counters("connections_opened_total", "Client connections accepted.", "listener"),
-		handshakes: m.counters("tls_handshakes_total", "TLS handshakes by result: ok, or why they failed. Port scans and health "+
+		handshakes: m.counters("tls_handshakes_total", "TLS handshakes by result: ok, resumed (ok, by a session ticket), or why they failed. Port scans and health "+
 			"checks show up as client-left and not-tls; proxy-header is a load balancer that speaks PROXY protocol where it is not expected.", "result"),
 		headers: m.counters("proxy_protocol_headers_total", "Connections that had to begin with a PROXY protocol header, by what became "+
 			"of it: ok, local (without an address), or why the connection was closed: missing, malformed, timeout, client-left.", "result"),

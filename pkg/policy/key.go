@@ -18,6 +18,7 @@ type Key struct {
 	Scope     Scope
 	Bad       Outcome // what a value that cannot be used does
 	Support   Support
+	Hidden    bool   // the value is a secret, and is not shown anywhere
 	Doc       string // one sentence or two
 
 	parse func(*Set, string) error
@@ -84,7 +85,7 @@ func Keys() []*Key { return keyList() }
 var keyList = sync.OnceValue(func() []*Key {
 	var keys []*Key
 	for _, group := range [][]Key{
-		redirectKeys(), hstsKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), retryKeys(), headerKeys(),
+		redirectKeys(), hstsKeys(), tlsKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), retryKeys(), headerKeys(),
 		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(),
 		acceptedKeys(), unsupportedKeys(), refusedKeys(),
 	} {
@@ -214,7 +215,15 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 		return
 	}
 	set := *p.write()
-	if err := key.parse(&set, value); err != nil {
+	err := key.parse(&set, value)
+	if key.Hidden {
+		value = "(hidden)"
+	}
+	if less, ok := errors.AsType[partial](err); ok {
+		p.problems = append(p.problems, Problem{Origin: origin, Reason: bad, Message: fmt.Sprintf("%s %q: %v", key.ID(), value, less), Effect: "the rest of it applies"})
+		err = nil
+	}
+	if err != nil {
 		problem := Problem{Origin: origin, Reason: bad, Message: fmt.Sprintf("%s %q: %v", key.ID(), value, err),
 			Effect: "the default (" + orNone(key.Default) + ") or the ConfigMap's value applies"}
 		if deny, ok := errors.AsType[denial](err); ok {
@@ -230,6 +239,11 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 	set.settings = append(set.settings, Setting{Key: key, Value: value, Origin: origin})
 	p.set = &set
 }
+
+// partial is a parse error of a value of which the rest was used.
+type partial struct{ left string }
+
+func (p partial) Error() string { return p.left }
 
 // denial is a parse error that closes the paths whatever the Key's Outcome is.
 type denial struct {

@@ -67,6 +67,7 @@ const (
 	CatchAllDisabled       Reason = "catch-all-disabled"
 	NoConfigMap            Reason = "no-configmap"
 	PortByTarget           Reason = "port-by-target-port"
+	HostSettingConflict    Reason = "host-setting-conflict"
 )
 
 // ReasonDoc explains a Reason to the person who meets it.
@@ -158,6 +159,7 @@ func objectReasons() []ReasonDoc {
 		{CatchAllDisabled, 0, "The Ingress takes the traffic of every host, which this controller is told not to accept.", "Give the rule a host, or start Usher without --disable-catch-all."},
 		{NoConfigMap, 0, "The ConfigMap the controller was started with does not exist, so the defaults apply.", "Create it, or correct --configmap."},
 		{PortByTarget, 0, "The backend's port is a targetPort of the Service rather than one of its ports, which ingress-nginx accepts too.", "Write the Service's own port: other controllers and `kubectl` find nothing by its targetPort."},
+		{HostSettingConflict, 0, "Another, older Ingress already makes this setting for the whole host.", "Make it on one Ingress of the host only, or the same on all."},
 		{UnsupportedProtocol, 503, "The backend's protocol is not one Usher speaks.", "Use HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP."},
 	}
 }

@@ -14,7 +14,9 @@ func acceptedKeys() []Key {
 		"answers carry the application's type": "default-type",
 		"values are typed and never pasted into a configuration": "annotations-risk-level annotation-value-word-blocklist " +
 			"allow-snippet-annotations ignore-invalid-headers strict-validate-path-type",
-		"Go resumes TLS sessions by tickets": "ssl-session-cache ssl-session-cache-size ssl-session-timeout ssl-session-tickets",
+		"TLS sessions are resumed by tickets, which live for up to seven days": "ssl-session-cache ssl-session-cache-size ssl-session-timeout",
+		"Go sizes TLS records itself":                                          "ssl-buffer-size",
+		"Go has no finite-field Diffie-Hellman, only that of elliptic curves":  "ssl-dh-param",
 	}))
 	return append(keys, acceptedAnnotations()...)
 }
@@ -36,7 +38,7 @@ func unsupportedKeys() []Key {
 	later := "a later release brings it"
 	keys := recognised(Unsupported, UseDefault, map[string]string{
 		later: "from-to-www-redirect permanent-redirect permanent-redirect-code temporal-redirect temporal-redirect-code " +
-			"relative-redirects use-port-in-redirects ssl-ciphers rewrite-target use-regex app-root server-alias " +
+			"relative-redirects use-port-in-redirects rewrite-target use-regex app-root server-alias " +
 			"x-forwarded-prefix custom-headers connection-proxy-header proxy-redirect-from proxy-redirect-to proxy-cookie-domain " +
 			"proxy-cookie-path service-upstream proxy-ssl-secret proxy-ssl-name proxy-ssl-server-name proxy-ssl-verify-depth " +
 			"proxy-ssl-protocols proxy-ssl-ciphers " +
@@ -64,7 +66,7 @@ func unsupportedConfigMapKeys(later string) []Key {
 		later: "client-header-timeout client-body-timeout " +
 			"client-header-buffer-size large-client-header-buffers keep-alive keep-alive-requests " +
 			"upstream-keepalive-connections upstream-keepalive-time upstream-keepalive-timeout upstream-keepalive-requests " +
-			"use-http2 http2-max-concurrent-streams ssl-protocols ssl-ciphers ssl-reject-handshake no-auth-locations " +
+			"use-http2 http2-max-concurrent-streams no-auth-locations " +
 			"custom-http-errors disable-proxy-intercept-errors add-headers proxy-set-headers hide-headers " +
 			"global-allowed-response-headers limit-rate limit-rate-after " +
 			"service-upstream log-format-upstream log-format-escape-json disable-access-log " +

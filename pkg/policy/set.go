@@ -25,6 +25,10 @@ type Set struct {
 	Overload  Overload
 	Health    Health
 	Mirror    Mirror
+	TLS       TLS
+
+	TicketKey       TicketKey // from the ConfigMap only, like what follows
+	RejectHandshake bool      // no certificate, no handshake
 
 	// Deny, when not empty, closes every path of the Ingress with 503 and this reason: a setting that restricts access could not be
 	// honoured, so nobody gets in.
@@ -57,6 +61,7 @@ func Default() *Set {
 		Limit:     defaultLimit(),
 		Health:    defaultHealth(),
 		Mirror:    defaultMirror(),
+		TLS:       DefaultTLS(),
 	}
 }
 

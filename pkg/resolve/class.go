@@ -167,13 +167,14 @@ func (c *classes) readParameters(class *networkingv1.IngressClass, s *object.Sna
 }
 
 // ofClass takes out of a class's ConfigMap the options that are decided before the class of a request is known: whom to believe about
-// the client, and which header names pass.
+// the client, which header names pass, and what concerns all handshakes.
 func ofClass(p parsing, data map[string]string) (map[string]string, []policy.Problem) {
 	values := maps.Clone(data)
 	var problems []policy.Problem
 	for _, key := range sortedKeys(data) {
 		set, _ := policy.ParseConfigMap(p.base, policy.Input{Values: map[string]string{key: data[key]}})
-		if reflect.DeepEqual(set.Forwarded, p.base.Forwarded) && set.Headers == p.base.Headers {
+		if reflect.DeepEqual(set.Forwarded, p.base.Forwarded) && set.Headers == p.base.Headers &&
+			set.TicketKey == p.base.TicketKey && set.RejectHandshake == p.base.RejectHandshake {
 			continue
 		}
 		delete(values, key)

@@ -67,6 +67,7 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 	}
 	m.host = &route.Host{Name: name, TLS: r.tls.covers(name), Origin: v.origin()}
 	primaries, canaries := v.byRole()
+	m.handshake(primaries)
 	for _, broken := range []bool{false, true} {
 		for _, c := range primaries {
 			for i := range c.rules.paths {

@@ -60,6 +60,9 @@ func (p *printer) hosts() {
 		if h.TLS {
 			name += ", TLS"
 		}
+		if h.Handshake != nil {
+			name += ", handshakes " + h.Handshake.String()
+		}
 		p.printf("%s\n", name)
 		for _, r := range h.Paths.All() {
 			p.route(fmt.Sprintf("%-6s %s", r.Type, r.Path), r)

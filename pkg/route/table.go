@@ -46,6 +46,17 @@ func (t *Table) Backend(r *Route) *Backend {
 	return t.Backends[r.Backend]
 }
 
+// Handshake is what a TLS handshake for a server name (lower case) may agree on.
+func (t *Table) Handshake(name string) policy.TLS {
+	if host := t.Hosts.Find(name); host != nil && host.Handshake != nil {
+		return *host.Handshake
+	}
+	if t.Policy != nil {
+		return t.Policy.TLS
+	}
+	return policy.DefaultTLS()
+}
+
 // IngressState is what became of one Ingress.
 type IngressState struct {
 	Object  policy.Ref
@@ -68,6 +79,8 @@ type Host struct {
 	Name string
 	// TLS tells whether an Ingress's TLS section names this host; plain HTTP is then redirected.
 	TLS bool
+	// Handshake is what a handshake for this host may agree on; nil is what the controller's settings say.
+	Handshake *policy.TLS
 	// Default answers paths that no Route claims: the spec.defaultBackend of the oldest Ingress with rules for this host. May be nil.
 	Default *Route
 	Paths   Paths

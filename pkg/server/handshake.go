@@ -17,10 +17,15 @@ func (s *Server) handshake(conn net.Conn, config *tls.Config) (*tls.Conn, bool) 
 	_ = conn.SetDeadline(time.Now().Add(s.limits.Handshake))
 	secure := tls.Server(conn, config)
 	err := secure.Handshake()
-	s.observer.HandshakeDone(cause(err))
 	if err != nil {
+		s.observer.HandshakeDone(cause(err))
 		answerPlain(err)
 		return nil, false
+	}
+	if secure.ConnectionState().DidResume {
+		s.observer.HandshakeDone(handshakeResumed)
+	} else {
+		s.observer.HandshakeDone(handshakeOK)
 	}
 	_ = conn.SetDeadline(time.Time{})
 	return secure, true
@@ -50,9 +55,10 @@ func isProxyHeader(start []byte) bool {
 	return startsAs(start, proxyproto.SIGV1) || startsAs(start, proxyproto.SIGV2)
 }
 
-// Causes of failed handshakes, as the Observer is told. The list is closed, since it becomes a metric label.
+// Results of handshakes, as the Observer is told. The list is closed, since it becomes a metric label.
 const (
 	handshakeOK       = "ok"
+	handshakeResumed  = "resumed"             // ok, by a session ticket
 	clientLeft        = "client-left"         // closed the connection, as health checks of load balancers do
 	handshakeTimeout  = "timeout"             // see Limits.Handshake
 	notTLS            = "not-tls"             // most often plain HTTP to the HTTPS port
@@ -60,6 +66,7 @@ const (
 	oldVersion        = "unsupported-version" // below TLS 1.2
 	noCommonCipher    = "no-common-cipher"    // nor signature algorithm or curve
 	noCommonProtocol  = "no-common-protocol"  // ALPN
+	unknownName       = "unknown-name"        // ssl-reject-handshake
 	certificateDenied = "certificate-refused" // the client does not trust ours
 	clientAlert       = "client-alert"        // the client gave up for another reason
 	malformedHello    = "malformed"
@@ -70,8 +77,6 @@ const (
 func cause(err error) string {
 	var record tls.RecordHeaderError
 	switch {
-	case err == nil:
-		return handshakeOK
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return handshakeTimeout
 	case errors.As(err, &record) && isProxyHeader(record.RecordHeader[:]):
@@ -103,6 +108,8 @@ func causeByWords(err error) string {
 		return clientAlert
 	case has("unsupported versions", "unsupported protocol version", "unsupported SSLv2"):
 		return oldVersion
+	case has("no certificates configured"):
+		return unknownName
 	case has("application protocol"):
 		return noCommonProtocol
 	case has("no cipher suite", "no ECDHE curve", "signature algorithm", "key exchange", "key share", "unsupported curve"):
