@@ -33,6 +33,8 @@ type Files struct {
 	store *store
 	held  map[string]*manifest // by file
 
+	published []object.Problem // of the last publish; with held it is all that one depends on
+
 	watcher *fsnotify.Watcher // nil until it is followed
 	poll    time.Duration
 }
@@ -88,43 +90,48 @@ func (f *Files) Run(ctx context.Context) error {
 	return f.follow(ctx)
 }
 
-// read looks at every file once.
+// read looks at every file once, and publishes when something is not as it was.
 func (f *Files) read() error {
 	found, err := f.find()
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", f.root, bare(err))
 	}
-	problems := found.problems
+	problems, changed := found.problems, !f.store.complete
 	for _, name := range found.files {
-		if p := f.readFile(name); p != nil {
-			problems = append(problems, *p)
+		next, err := f.readFile(name)
+		if err != nil {
+			problems = append(problems, object.Problem{Where: name, Message: "cannot be read: " + bare(err).Error() + f.kept(name)})
 		}
+		changed = changed || next
 	}
 	for name := range f.held {
 		if !slices.Contains(found.files, name) && !found.hides(name) {
 			delete(f.held, name)
+			changed = true
 		}
 	}
-	f.publish(problems)
+	if changed || !slices.Equal(problems, f.published) {
+		f.publish(problems)
+	}
 	return nil
 }
 
-// readFile reads a file unless it is the same as before, and keeps what it held where it is now broken.
-func (f *Files) readFile(name string) *object.Problem {
+// readFile reads a file and reports whether it is another than before. What it held is kept where it is now broken.
+func (f *Files) readFile(name string) (changed bool, err error) {
 	data, err := fs.ReadFile(f.fsys, name)
 	if err != nil {
-		return &object.Problem{Where: name, Message: "cannot be read: " + bare(err).Error() + f.kept(name)}
+		return false, err
 	}
 	old := f.held[name]
 	if old != nil && old.sum == sha256.Sum256(data) {
-		return nil
+		return false, nil
 	}
 	next := decode(name, data)
 	if old != nil {
 		next.keep(name, old)
 	}
 	f.held[name] = next
-	return nil
+	return true, nil
 }
 
 func (f *Files) kept(name string) string {
@@ -156,6 +163,7 @@ func (m *manifest) keep(name string, old *manifest) {
 
 // publish puts the objects of all files into the store, the first of equal names.
 func (f *Files) publish(problems []object.Problem) {
+	f.published = slices.Clone(problems)
 	objects := map[object.Kind][]metav1.Object{}
 	first := map[object.Change]string{}
 	for _, name := range sortedKeys(f.held) {
@@ -184,6 +192,7 @@ func (f *Files) publish(problems []object.Problem) {
 // gone keeps everything while the folder itself cannot be read.
 func (f *Files) gone(err error) {
 	problems := []object.Problem{{Where: f.root, Message: err.Error() + "; what it held before stays in use"}}
+	f.published = problems
 	f.tell(problems)
 	f.store.update(func() { f.store.setProblems(problems) })
 }
