@@ -55,6 +55,11 @@ func (x *clientExchange) renderRequest() error {
 	if b, err = appendRequestFields(b, x.req.Header); err != nil {
 		return err
 	}
+	if x.call != nil {
+		if b, err = appendGiven(b, x.call.Fields); err != nil {
+			return err
+		}
+	}
 	b = x.appendConnection(b)
 	b = x.appendFraming(b)
 	x.out = append(b, "\r\n"...)
@@ -135,16 +140,33 @@ func appendRequestFields(b []byte, h http.Header) ([]byte, error) {
 			continue
 		}
 		for _, v := range values {
-			if !isFieldValue(v) {
-				return b, fmt.Errorf("the value of %s cannot be sent: %.80q", name, v)
+			var err error
+			if b, err = appendGivenField(b, name, v); err != nil {
+				return b, err
 			}
-			b = append(b, name...)
-			b = append(b, ": "...)
-			b = append(b, v...)
-			b = append(b, "\r\n"...)
 		}
 	}
 	return b, nil
+}
+
+// appendGiven writes the fields of Call.
+func appendGiven(b []byte, fields []Field) (_ []byte, err error) {
+	for i := range fields {
+		if b, err = appendGivenField(b, fields[i].Name, fields[i].Value); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
+}
+
+func appendGivenField(b []byte, name, value string) ([]byte, error) {
+	if !isFieldValue(value) {
+		return b, fmt.Errorf("the value of %s cannot be sent: %.80q", name, value)
+	}
+	b = append(b, name...)
+	b = append(b, ": "...)
+	b = append(b, value...)
+	return append(b, "\r\n"...), nil
 }
 
 // appendConnection writes the fields of this connection: an upgrade that the

@@ -14,6 +14,9 @@ import (
 // once the response's Body is closed.
 type Call = http1.Call
 
+// Field is a header field that goes with a Call.
+type Field = http1.Field
+
 // Timeouts are the limits of an endpoint's slowness.
 type Timeouts = http1.Timeouts
 

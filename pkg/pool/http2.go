@@ -218,6 +218,11 @@ func (x *stream) copyOf(ctx context.Context, req *http.Request) *http.Request {
 	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Expect", "Http2-Settings"} {
 		delete(out.Header, name)
 	}
+	if x.call != nil {
+		for _, f := range x.call.Fields {
+			out.Header[f.Name] = append(out.Header[f.Name], f.Value)
+		}
+	}
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = []string{""} // the library's own is not wanted
 	}

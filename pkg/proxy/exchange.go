@@ -46,6 +46,7 @@ type exchange struct {
 
 	record Record
 	values [valueSlots]string // what single-valued header fields point into
+	fields [12]pool.Field     // what call.Fields points into at first
 	tries  [4]Try             // what record.Tries points into at first
 }
 
@@ -70,7 +71,8 @@ func (x *exchange) reset() {
 	x.match, x.ask, x.forwarded, x.host = route.Match{}, policy.Request{}, forwarded{}, ""
 	x.body, x.out, x.members, x.endpoint, x.response, x.failure = nil, nil, nil, nil, nil, nil
 	x.blank, x.url = http.Request{}, url.URL{}
-	x.call.Timeouts = pool.Timeouts{}
+	clear(x.call.Fields)
+	x.call.Timeouts, x.call.Fields = pool.Timeouts{}, x.fields[:0]
 	x.tried, x.session = x.tried[:0], session{}
 	x.limited, x.admitted = pool.LimitKey{}, false
 	x.transit, x.begun, x.hijacked, x.aborted = false, false, false, false

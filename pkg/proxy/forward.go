@@ -32,16 +32,16 @@ func (x *exchange) try(e *pool.Endpoint) bool {
 	x.proxy.observer.Picked(x.record.Backend, e)
 	x.endpoint = e
 	e.Begin()
-	began := time.Now()
+	began := time.Since(x.record.Time)
 	response, err := e.RoundTrip(x.out, &x.call)
-	now := time.Now()
-	x.record.Tries = append(x.record.Tries, Try{Address: e.Address(), Duration: now.Sub(began)})
+	now := time.Since(x.record.Time)
+	x.record.Tries = append(x.record.Tries, Try{Address: e.Address(), Duration: now - began})
 	if err == nil {
 		x.response = response
 		x.record.Tries[len(x.record.Tries)-1].Status = response.StatusCode
-		x.record.Upstream = now.Sub(x.record.Time)
+		x.record.Upstream = now
 		if x.set.Balance.Algorithm == policy.EWMA {
-			e.Answered(now.Sub(began))
+			e.Answered(now - began)
 		}
 		return true
 	}

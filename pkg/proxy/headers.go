@@ -4,20 +4,13 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+
+	"github.com/usher-ingress/usher/pkg/pool"
 )
 
 // Where the values of single-valued fields stand in exchange.values.
 const (
-	slotID = iota
-	slotRealIP
-	slotFor
-	slotHost
-	slotPort
-	slotProto
-	slotScheme
-	slotForwardedScheme
-	slotURI
-	slotTE
+	slotTE = iota
 	slotConnection
 	slotHSTS
 	slotServer
@@ -35,8 +28,8 @@ func (x *exchange) put(h http.Header, name string, slot int, value string) {
 // headers makes the request that goes upstream. The client's own header map is edited in place and sent on.
 func (x *exchange) headers() bool {
 	h := x.r.Header
-	upgrade := x.dropHopByHop(h)
-	x.identify(h)
+	came := x.sift(h)
+	x.identify(&came)
 	x.out = &x.blank
 	if x.body != nil {
 		x.out = new(http.Request) // a transport may hold it for a moment longer than the request takes
@@ -56,53 +49,54 @@ func (x *exchange) headers() bool {
 	if vhost := x.set.Upstream.VHost; vhost != "" {
 		x.out.Host = vhost
 	}
-	if upgrade {
+	if came.upgrade {
 		x.put(h, "Connection", slotConnection, "Upgrade")
 	}
 	x.call.Timeouts = x.timeouts()
 	return false
 }
 
+// say adds a field to the request, besides what the client's map holds.
+func (x *exchange) say(name, value string) {
+	x.call.Fields = append(x.call.Fields, pool.Field{Name: name, Value: value})
+}
+
 // identify says who is asking and for what (reference: ingress-nginx's proxy_set_header lines). What the client wrote into these
 // fields is replaced, unless it is a trusted proxy.
-func (x *exchange) identify(h http.Header) {
-	x.forwardedFor(h)
+func (x *exchange) identify(came *cameWith) {
+	x.forwardedFor(came.forwardedFor)
 	proto := x.ask.Scheme
 	if x.forwarded.proto != "" {
 		proto = x.forwarded.proto
 	}
-	if came, ok := h["X-Forwarded-Host"]; ok {
-		h["X-Original-Forwarded-Host"] = came
-	} else {
-		delete(h, "X-Original-Forwarded-Host")
+	for _, value := range came.forwardedHost {
+		x.say("X-Original-Forwarded-Host", value)
 	}
-	x.put(h, "X-Forwarded-Host", slotHost, x.host)
-	x.put(h, "X-Forwarded-Port", slotPort, x.port())
-	x.put(h, "X-Forwarded-Proto", slotProto, proto)
-	x.put(h, "X-Forwarded-Scheme", slotForwardedScheme, proto)
-	x.put(h, "X-Scheme", slotScheme, proto)
-	x.put(h, "X-Real-Ip", slotRealIP, x.record.Client)
+	x.say("X-Forwarded-Host", x.host)
+	x.say("X-Forwarded-Port", x.port())
+	x.say("X-Forwarded-Proto", proto)
+	x.say("X-Forwarded-Scheme", proto)
+	x.say("X-Scheme", proto)
+	x.say("X-Real-Ip", x.record.Client)
 	if x.record.ID != "" {
-		x.put(h, "X-Request-Id", slotID, x.record.ID)
+		x.say("X-Request-Id", x.record.ID)
 	}
 	if x.set.Forwarded.OriginalURI {
-		x.put(h, "X-Original-Uri", slotURI, x.ask.Target)
+		delete(x.r.Header, "X-Original-Uri")
+		x.say("X-Original-Uri", x.ask.Target)
 	}
 }
 
 // forwardedFor replaces X-Forwarded-For by the client's address, or appends the peer's where the whole chain is wanted and trusted.
-func (x *exchange) forwardedFor(h http.Header) {
-	came, ok := h["X-Forwarded-For"]
-	if ok {
-		h["X-Original-Forwarded-For"] = came
-	} else {
-		delete(h, "X-Original-Forwarded-For")
+func (x *exchange) forwardedFor(came []string) {
+	for _, value := range came {
+		x.say("X-Original-Forwarded-For", value)
 	}
 	value := x.record.Client
-	if f := &x.set.Forwarded; ok && f.ComputeFull && f.Use && x.forwarded.trusted {
+	if f := &x.set.Forwarded; came != nil && f.ComputeFull && f.Use && x.forwarded.trusted {
 		value = joined(came) + ", " + addressOf(x.r.RemoteAddr)
 	}
-	x.put(h, "X-Forwarded-For", slotFor, value)
+	x.say("X-Forwarded-For", value)
 }
 
 // port is the one that the client used: a trusted proxy's word, else what Host says, else the scheme's. Our own is no answer, since a
@@ -120,33 +114,60 @@ func (x *exchange) port() string {
 	return "80"
 }
 
-// dropHopByHop removes what belongs to the client's connection (RFC 9110 section 7.6.1), and reports whether an upgrade is asked for,
-// of which the field Upgrade stays. "TE: trailers" stays too, since gRPC requires it (RFC 9110 section 10.1.4).
-func (x *exchange) dropHopByHop(h http.Header) (upgrade bool) {
-	if connection, ok := h["Connection"]; ok {
-		upgrade = dropNamed(h, connection)
-		delete(h, "Connection")
-	}
-	if _, ok := h["Upgrade"]; !ok || x.r.ProtoMajor != 1 {
-		upgrade = false
-	}
-	if !upgrade {
-		delete(h, "Upgrade")
-	}
-	if te, ok := h["Te"]; ok {
-		delete(h, "Te")
-		if listHas(te, "trailers") {
-			x.put(h, "Te", slotTE, "trailers")
-		}
-	}
-	for _, name := range hopByHop {
-		delete(h, name)
-	}
-	return upgrade
+// cameWith is what sift found in the client's fields that decides about others.
+type cameWith struct {
+	connection, te              []string
+	forwardedFor, forwardedHost []string
+	upgrade                     bool // one is asked for, and the field Upgrade says to what
 }
 
-// hopByHop are the other fields that end here, and Proxy, which CGI programs take for a setting (httpoxy). Never written.
-var hopByHop = [...]string{"Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Transfer-Encoding", "Trailer", "Proxy"}
+// sift removes from the client's fields, in one pass, what belongs to its connection (RFC 9110 section 7.6.1), what Usher says itself
+// (identify), and Proxy, which CGI programs take for a setting (httpoxy). "TE: trailers" stays, since gRPC requires it (RFC 9110
+// section 10.1.4).
+func (x *exchange) sift(h http.Header) (came cameWith) {
+	for name, values := range h {
+		switch name {
+		case "Connection":
+			came.connection = values
+		case "Te":
+			came.te = values
+		case "Upgrade":
+			came.upgrade = x.r.ProtoMajor == 1
+			continue
+		case "X-Forwarded-For":
+			came.forwardedFor = values
+		case "X-Forwarded-Host":
+			came.forwardedHost = values
+		case "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-Scheme", "X-Scheme", "X-Real-Ip",
+			"X-Original-Forwarded-For", "X-Original-Forwarded-Host",
+			"Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Transfer-Encoding", "Trailer", "Proxy":
+		case "X-Request-Id":
+			if x.record.ID == "" {
+				continue
+			}
+		default:
+			continue
+		}
+		delete(h, name)
+	}
+	asked := false
+	if came.connection != nil {
+		asked = dropNamed(h, came.connection)
+		if listHas(came.connection, "X-Forwarded-For") {
+			came.forwardedFor = nil
+		}
+		if listHas(came.connection, "X-Forwarded-Host") {
+			came.forwardedHost = nil
+		}
+	}
+	if came.upgrade = came.upgrade && asked; !came.upgrade {
+		delete(h, "Upgrade")
+	}
+	if came.te != nil && listHas(came.te, "trailers") {
+		x.put(h, "Te", slotTE, "trailers")
+	}
+	return came
+}
 
 // dropNamed removes the fields that Connection names, and reports whether it asks for an upgrade.
 func dropNamed(h http.Header, connection []string) (upgrade bool) {

@@ -67,6 +67,9 @@ func (x *exchange) copyFor(target *url.URL, host string, body []byte) *http.Requ
 		u.Opaque = x.ask.Target
 	}
 	request := &http.Request{Method: x.r.Method, URL: &u, Host: host, Header: x.r.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	for _, f := range x.call.Fields {
+		request.Header[f.Name] = append(request.Header[f.Name], f.Value)
+	}
 	request.Header.Del("Connection")
 	request.Header.Del("Expect")
 	if host == "" {
