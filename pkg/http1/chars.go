@@ -1,5 +1,11 @@
 package http1
 
+import (
+	"encoding/binary"
+	"math/bits"
+	"unsafe"
+)
+
 // Classes of bytes. A byte outside a class where one is required ends the
 // message: nothing is repaired.
 const (
@@ -54,13 +60,41 @@ func isToken(s string) bool {
 	return len(s) > 0
 }
 
-func isFieldValue(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if class[s[i]]&valueChar == 0 {
-			return false
+// isFieldValue reports whether s holds no control byte but HTAB.
+func isFieldValue(s string) bool { return valueEnd(s) == len(s) }
+
+// valueEnd returns how many bytes of s, from its start, may stand in a field
+// value. It looks at eight bytes at a time: of the bytes that word marks the
+// lowest is a control byte for certain.
+func valueEnd(s string) int {
+	b, i := unsafe.Slice(unsafe.StringData(s), len(s)), 0
+	for ; len(b)-i >= 8; i += 8 {
+		marks := controls(binary.LittleEndian.Uint64(b[i:]))
+		if marks == 0 {
+			continue
+		}
+		at := i + bits.TrailingZeros64(marks)/8
+		if b[at] != '\t' {
+			return at
+		}
+		i = at + 1 - 8
+	}
+	if i < len(b) && len(b) >= 8 && controls(binary.LittleEndian.Uint64(b[len(b)-8:])) == 0 {
+		return len(b)
+	}
+	for ; i < len(b); i++ {
+		if class[b[i]]&valueChar == 0 {
+			return i
 		}
 	}
-	return true
+	return len(b)
+}
+
+// controls marks the highest bit of bytes below 0x20 and of 0x7f.
+func controls(word uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	deleted := word ^ ones*0x7f
+	return ((word-ones*0x20)&^word | (deleted-ones)&^deleted) & highs
 }
 
 // trimOWS removes optional whitespace (RFC 9110 5.6.3) around a value.

@@ -24,6 +24,7 @@ type clientExchange struct {
 
 	out          []byte // the head, and the body if it is short
 	length       int64  // of the request body; -1 chunked, 0 none
+	withBody     bool
 	bodyIncluded bool
 	upgrade      bool // the request asks for one
 	expect       bool // the request carries Expect
@@ -48,6 +49,7 @@ var clientExchanges = sync.Pool{New: func() any { return new(clientExchange) }}
 func takeClientExchange(t *Transport, req *http.Request, call *Call) *clientExchange {
 	x := clientExchanges.Get().(*clientExchange)
 	x.t, x.req, x.call = t, req, call
+	x.withBody = req.Body != nil && req.Body != http.NoBody
 	x.timeouts = t.timeouts
 	if call != nil {
 		x.timeouts = call.Timeouts.or(t.timeouts)

@@ -56,26 +56,37 @@ func (f *fieldSet) add(name string, id fieldID, value string) {
 // nextField takes one field line off lines, which ends with CRLF. The name is
 // not canonical yet.
 func nextField(lines string) (name, value, rest string, err *ProtocolError) {
+	colon := 0
+	for colon < len(lines) && class[lines[colon]]&tokenChar != 0 {
+		colon++
+	}
+	if colon > 0 && colon < len(lines) && lines[colon] == ':' {
+		from := colon + 1
+		end := from + valueEnd(lines[from:])
+		if end+1 < len(lines) && lines[end] == '\r' && lines[end+1] == '\n' {
+			return lines[:colon], trimOWS(lines[from:end]), lines[end+2:], nil
+		}
+	}
+	return "", "", "", fieldError(lines)
+}
+
+// fieldError says why the first of lines is not a field line.
+func fieldError(lines string) *ProtocolError {
 	end := strings.IndexByte(lines, '\n')
 	if end < 1 || lines[end-1] != '\r' {
-		return "", "", "", malformed("bare-lf", "a line ends without CR: %.80q", lines)
+		return malformed("bare-lf", "a line ends without CR: %.80q", lines)
 	}
-	line, rest := lines[:end-1], lines[end+1:]
-	i := 0
+	line, i := lines[:end-1], 0
 	for i < len(line) && class[line[i]]&tokenChar != 0 {
 		i++
 	}
 	switch {
 	case i == len(line):
-		return "", "", "", malformed("no-colon", "field line without a colon: %.80q", line)
+		return malformed("no-colon", "field line without a colon: %.80q", line)
 	case line[i] != ':' || i == 0:
-		return "", "", "", fieldNameError(line, i)
+		return fieldNameError(line, i)
 	}
-	value = trimOWS(line[i+1:])
-	if !isFieldValue(value) {
-		return "", "", "", fieldValueError(line[:i], value)
-	}
-	return line[:i], value, rest, nil
+	return fieldValueError(line[:i], trimOWS(line[i+1:]))
 }
 
 func fieldNameError(line string, at int) *ProtocolError {

@@ -213,9 +213,7 @@ func (x *clientExchange) repeatable() bool {
 	return false
 }
 
-func (x *clientExchange) hasBody() bool {
-	return x.req.Body != nil && x.req.Body != http.NoBody
-}
+func (x *clientExchange) hasBody() bool { return x.withBody }
 
 // appendFraming writes exactly one framing field, or none (RFC 9112 6).
 func (x *clientExchange) appendFraming(b []byte) []byte {

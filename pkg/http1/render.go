@@ -25,15 +25,39 @@ type fieldFilter struct {
 	trailers []string // announced trailers, sent at the end
 }
 
+// noted are the fields of a map that decide about the rest of the head. They
+// are found while the map is written, since a lookup for each would cost as
+// much as the writing.
+type noted struct {
+	length, connection, trailer []string
+	date                        bool
+}
+
+func (n *noted) field(id fieldID, values []string) {
+	switch id {
+	case idContentLength:
+		n.length = values
+	case idConnection:
+		n.connection = values
+	case idTrailer:
+		n.trailer = values
+	case idDate:
+		n.date = true
+	}
+}
+
 // appendFields writes a header map without what belongs to the connection.
-func appendFields(b []byte, h http.Header, f fieldFilter) []byte {
+func appendFields(b []byte, h http.Header, f fieldFilter, n *noted) []byte {
 	for name, values := range h {
 		id := lookupName(name)
-		if id != idNone && hopByHop(id) {
-			continue
-		}
 		if id == idNone && !isToken(name) { // http.TrailerPrefix has a colon
 			continue
+		}
+		if id != idNone && id < firstOtherID {
+			n.field(id, values)
+			if hopByHop(id) {
+				continue
+			}
 		}
 		if f.dropped != nil && listed(f.dropped, name) || f.trailers != nil && among(f.trailers, name) {
 			continue
@@ -93,16 +117,18 @@ func among(names []string, name string) bool {
 
 // renderHead writes status line and fields, without the framing.
 func (w *response) renderHead() {
-	h := w.header
-	f := fieldFilter{dropped: h["Connection"]}
-	if len(h["Trailer"]) > 0 && w.x.head.minor > 0 && !w.bodyless {
-		w.trailers = trailerNames(h)
-		f.trailers = w.trailers
+	b, n := w.appendHead(w.buf[:0], fieldFilter{})
+	if n.connection != nil || n.trailer != nil { // which other fields are not written?
+		f := fieldFilter{dropped: n.connection}
+		if len(n.trailer) > 0 && w.x.head.minor > 0 && !w.bodyless {
+			w.trailers = trailerNames(n.trailer)
+			f.trailers = w.trailers
+		}
+		b, n = w.appendHead(w.buf[:0], f)
 	}
-	w.declareLength(h)
-	b := appendStatusLine(w.buf[:0], w.status)
-	b = appendFields(b, h, f)
-	if _, ok := h["Date"]; !ok {
+	w.declareLength(n.length)
+	w.closing = w.closing || listed(n.connection, "close")
+	if !n.date {
 		b = append(b, "Date: "...)
 		b = append(b, w.x.conn.server.dateNow()...)
 		b = append(b, "\r\n"...)
@@ -116,6 +142,16 @@ func (w *response) renderHead() {
 	w.buf = appendGap(b)
 }
 
+func (w *response) appendHead(b []byte, f fieldFilter) ([]byte, noted) {
+	var n noted
+	b = appendStatusLine(b, w.status)
+	b = appendFields(b, w.header, f, &n)
+	if w.passed != nil {
+		b = appendFields(b, w.passed, f, &n)
+	}
+	return b, n
+}
+
 func appendGap(b []byte) []byte {
 	const zeros = "\x00\x00\x00\x00\x00\x00\x00\x00"
 	for range gap / len(zeros) {
@@ -126,19 +162,10 @@ func appendGap(b []byte) []byte {
 
 // declareLength reads the handler's Content-Length. One that is no number is
 // ignored.
-func (w *response) declareLength(h http.Header) {
-	if v := h["Content-Length"]; len(v) > 0 {
-		if n, ok := digits(v[0]); ok && len(v) == 1 {
+func (w *response) declareLength(v []string) {
+	if len(v) == 1 {
+		if n, ok := digits(v[0]); ok {
 			w.declared = n
-		}
-	}
-	for _, v := range h["Connection"] {
-		for v != "" {
-			var option string
-			option, v = nextElement(v)
-			if equalFold(option, "close") {
-				w.closing = true
-			}
 		}
 	}
 }

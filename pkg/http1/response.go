@@ -23,6 +23,7 @@ import (
 type response struct {
 	x         *exchange
 	header    http.Header
+	passed    http.Header  // of WriteHeaderWith, while it runs
 	flushHook func() error // flush, made once
 
 	buf     []byte
@@ -103,6 +104,15 @@ func (w *response) WriteHeader(status int) {
 	w.renderHead()
 }
 
+// WriteHeaderWith is WriteHeader for a response whose fields are at hand in
+// another map, a proxied one's: they are written besides those of Header, and
+// the map is not kept. Names are expected in canonical form.
+func (w *response) WriteHeaderWith(status int, h http.Header) {
+	w.passed = h
+	w.WriteHeader(status)
+	w.passed = nil
+}
+
 // inform sends an informational response. HTTP/1.0 has none (RFC 9110 15.2).
 func (w *response) inform(status int) {
 	if w.x.head.minor == 0 || w.err != nil {
@@ -115,7 +125,7 @@ func (w *response) inform(status int) {
 	w.expectMu.Lock()
 	defer w.expectMu.Unlock()
 	b := appendStatusLine(w.buf[:0], status)
-	b = appendFields(b, w.header, fieldFilter{})
+	b = appendFields(b, w.header, fieldFilter{}, &noted{})
 	b = append(b, "\r\n"...)
 	w.write(b)
 	w.buf = w.buf[:0]
@@ -215,9 +225,9 @@ func (p *prefixed) Read(b []byte) (int, error) {
 }
 
 // trailerNames reads the handler's Trailer field.
-func trailerNames(h http.Header) []string {
+func trailerNames(lists []string) []string {
 	var names []string
-	for _, list := range h["Trailer"] {
+	for _, list := range lists {
 		for list != "" {
 			var name string
 			name, list = nextElement(list)

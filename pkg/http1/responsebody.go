@@ -186,13 +186,14 @@ func (w *response) appendFraming(b []byte) []byte {
 }
 
 func (w *response) appendConnection(b []byte) []byte {
-	upgrade := w.header["Upgrade"]
-	if len(upgrade) > 0 && (w.status == 101 || w.status == 426) {
-		b = appendField(b, "Upgrade", upgrade[:1])
-		if w.status == 101 || !w.closing {
-			return append(b, "Connection: Upgrade\r\n"...)
+	if w.status == http.StatusSwitchingProtocols || w.status == http.StatusUpgradeRequired {
+		if upgrade := w.header["Upgrade"]; len(upgrade) > 0 {
+			b = appendField(b, "Upgrade", upgrade[:1])
+			if w.status == http.StatusSwitchingProtocols || !w.closing {
+				return append(b, "Connection: Upgrade\r\n"...)
+			}
+			return append(b, "Connection: Upgrade, close\r\n"...)
 		}
-		return append(b, "Connection: Upgrade, close\r\n"...)
 	}
 	switch {
 	case w.closing:

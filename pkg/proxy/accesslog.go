@@ -84,8 +84,7 @@ func (l *LineLog) write() error {
 
 // appendJSONRecord renders a record. Names are those of nginx's variables where there is one.
 func appendJSONRecord(b []byte, r *Record) []byte {
-	b = append(b, `{"time":"`...)
-	b = r.Time.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	b = appendTime(append(b, `{"time":"`...), r.Time)
 	b = append(b, `","request_id":`...)
 	b = appendJSON(b, r.ID)
 	b = appendMember(b, "client", r.Client)
@@ -136,6 +135,23 @@ func appendJSONTries(b []byte, tries []Try) []byte {
 	return append(b, ']')
 }
 
+// appendTime writes an instant as RFC 3339 with milliseconds, in UTC. It is time.Time.AppendFormat at a quarter of the cost.
+func appendTime(b []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = appendPair(appendPair(b, year/100), year%100)
+	b = appendPair(append(b, '-'), int(month))
+	b = appendPair(append(b, '-'), day)
+	b = appendPair(append(b, 'T'), hour)
+	b = appendPair(append(b, ':'), minute)
+	b = appendPair(append(b, ':'), second)
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return append(b, '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
+}
+
+func appendPair(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
+
 func appendMember(b []byte, name, value string) []byte {
 	b = append(append(append(b, `,"`...), name...), `":`...)
 	return appendJSON(b, value)
@@ -148,6 +164,14 @@ func appendSeconds(b []byte, d time.Duration) []byte {
 	return append(b, '.', byte('0'+ms%1000/100), byte('0'+ms%100/10), byte('0'+ms%10))
 }
 
+// plainJSON are the bytes that stand for themselves in a JSON string. Never written.
+var plainJSON = func() (plain [256]bool) {
+	for c := ' '; c < 0x7f; c++ {
+		plain[c] = c != '"' && c != '\\'
+	}
+	return plain
+}()
+
 const hexDigits = "0123456789abcdef"
 
 // appendJSON writes a JSON string. Bytes that are not UTF-8 become the replacement character.
@@ -156,7 +180,7 @@ func appendJSON(b []byte, s string) []byte {
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < 0x7f {
+		if plainJSON[c] {
 			i++
 			continue
 		}

@@ -17,11 +17,7 @@ func (x *exchange) answer() bool {
 		return x.upgrade()
 	}
 	h := x.w.Header()
-	x.copyHeader(h)
-	announced := x.announceTrailer(h)
-	x.record.Status = x.response.StatusCode
-	x.begun = true
-	x.w.WriteHeader(x.response.StatusCode)
+	announced := x.writeHead(h)
 	sent, err := x.copyBody()
 	x.record.Sent = sent
 	if err != nil {
@@ -32,26 +28,54 @@ func (x *exchange) answer() bool {
 	return true
 }
 
-// copyHeader passes the fields on that go from end to end, without the application's Server, as ingress-nginx.
-func (x *exchange) copyHeader(h http.Header) {
-	for name, values := range x.response.Header {
-		switch name {
-		case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te", "Trailer", "Server":
-			continue
-		case "Upgrade":
-			if x.response.StatusCode != http.StatusUpgradeRequired {
-				continue
-			}
-		}
-		h[name] = values
-	}
-	if connection := x.response.Header["Connection"]; connection != nil {
-		dropNamed(h, connection)
+// headWriter is a ResponseWriter that takes the fields of an answer from another map than its own, which saves copying them.
+type headWriter interface {
+	WriteHeaderWith(status int, h http.Header)
+}
+
+// writeHead passes status and fields on, and adds Usher's own. It reports whether trailers were announced.
+func (x *exchange) writeHead(h http.Header) (announced bool) {
+	res := x.response
+	x.keepEndToEnd(h)
+	x.ownFields(h)
+	for name := range h {
+		delete(res.Header, name) // Usher's own replace the application's
 	}
 	if cookie := x.cookie(); cookie != "" {
-		h["Set-Cookie"] = append(slices.Clip(h["Set-Cookie"]), cookie)
+		h["Set-Cookie"] = []string{cookie}
 	}
-	x.ownFields(h)
+	x.record.Status = res.StatusCode
+	x.begun = true
+	if w, ok := x.w.(headWriter); ok && len(res.Trailer) == 0 {
+		w.WriteHeaderWith(res.StatusCode, res.Header)
+		return false
+	}
+	for name, values := range res.Header {
+		h[name] = append(slices.Clip(values), h[name]...)
+	}
+	announced = x.announceTrailer(h)
+	x.w.WriteHeader(res.StatusCode)
+	return announced
+}
+
+// keepEndToEnd removes from the answer's fields what belongs to the endpoint's connection, and the application's Server, as
+// ingress-nginx does. The field Upgrade of a 426 is end-to-end in effect, and becomes Usher's own.
+func (x *exchange) keepEndToEnd(h http.Header) {
+	fields := x.response.Header
+	for name, values := range fields {
+		switch name {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te", "Trailer", "Server":
+			delete(fields, name)
+			if name == "Connection" {
+				defer dropNamed(fields, values)
+			}
+		case "Upgrade":
+			delete(fields, name)
+			if x.response.StatusCode == http.StatusUpgradeRequired {
+				h[name] = values
+			}
+		}
+	}
 }
 
 // ownFields are those that every answer gets.

@@ -44,6 +44,7 @@ type exchange struct {
 	hijacked bool
 	aborted  bool // the connection is to be cut, so that the client sees that the answer is not complete
 
+	ids    ids
 	record Record
 	values [valueSlots]string // what single-valued header fields point into
 	fields [12]pool.Field     // what call.Fields points into at first
@@ -51,7 +52,7 @@ type exchange struct {
 }
 
 func newExchange(p *Proxy) *exchange {
-	x := &exchange{proxy: p, tried: make([]int, 0, 8)}
+	x := &exchange{proxy: p, tried: make([]int, 0, 8), ids: newIDs()}
 	x.call.Interim = x.interim
 	x.reset()
 	return x

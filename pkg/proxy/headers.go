@@ -132,8 +132,9 @@ func (x *exchange) sift(h http.Header) (came cameWith) {
 		case "Te":
 			came.te = values
 		case "Upgrade":
-			came.upgrade = x.r.ProtoMajor == 1
-			continue
+			if came.upgrade = x.r.ProtoMajor == 1; came.upgrade {
+				continue
+			}
 		case "X-Forwarded-For":
 			came.forwardedFor = values
 		case "X-Forwarded-Host":
@@ -160,7 +161,8 @@ func (x *exchange) sift(h http.Header) (came cameWith) {
 			came.forwardedHost = nil
 		}
 	}
-	if came.upgrade = came.upgrade && asked; !came.upgrade {
+	if came.upgrade && !asked {
+		came.upgrade = false
 		delete(h, "Upgrade")
 	}
 	if came.te != nil && listHas(came.te, "trailers") {

@@ -17,7 +17,7 @@ func (x *exchange) route() bool {
 		return x.fail(policy.BadRequest)
 	}
 	x.ask.Path = path
-	x.match = x.table.Lookup(normalHost(x.r.Host), path)
+	x.match = x.table.Lookup(x.hostAsked(), path)
 	if x.match.Host == nil && path == "/healthz" && x.r.Method == http.MethodGet {
 		return x.healthy()
 	}
