@@ -21,12 +21,12 @@ dynamic-configuration-retries election-ttl enable-annotation-validation enable-m
 enable-topology-aware-routing exclude-socket-metrics health-check-timeout internal-logger-address length-buckets log_backtrace_at
 log_dir log_file log_file_max_size logtostderr metrics-per-undefined-host monitor-max-batch-size one_output
 post-shutdown-grace-period profiler-address profiler-port report-status-classes size-buckets skip_headers skip_log_headers
-status-port status-update-interval stderrthreshold stream-port sync-period sync-rate-limit time-buckets
+ssl-passthrough-proxy-port status-port status-update-interval stderrthreshold stream-port sync-period sync-rate-limit time-buckets
 validating-webhook-certificate validating-webhook-key vmodule`
 
 // switches are those of both lists that need no value.
 const switches = `alsologtostderr deep-inspect disable-full-test disable-leader-election disable-svc-external-name disable-sync-events
-enable-annotation-validation enable-metrics enable-ssl-chain-completion enable-ssl-passthrough enable-topology-aware-routing
+enable-annotation-validation enable-metrics enable-ssl-chain-completion enable-topology-aware-routing
 exclude-socket-metrics logtostderr metrics-per-undefined-host one_output report-node-internal-ip-address report-status-classes
 skip_headers skip_log_headers`
 
@@ -36,7 +36,6 @@ func warnedFlags() map[string]string {
 		"certificate-authority":           "the API server's CA is taken from the kubeconfig or the Pod's service account",
 		"disable-leader-election":         "replicas always elect the one that writes status",
 		"disable-svc-external-name":       "Services of type ExternalName are served; addresses that Ingresses may not reach stay refused",
-		"enable-ssl-passthrough":          "ssl-passthrough is not supported by this release; paths that ask for it answer 503",
 		"health-check-path":               "health is served at /healthz and /readyz only",
 		"maxmind-edition-ids":             "Usher has no GeoIP",
 		"maxmind-license-key":             "Usher has no GeoIP",
@@ -44,7 +43,6 @@ func warnedFlags() map[string]string {
 		"maxmind-retries-count":           "Usher has no GeoIP",
 		"maxmind-retries-timeout":         "Usher has no GeoIP",
 		"report-node-internal-ip-address": "status takes its addresses from --publish-service or --publish-status-address",
-		"ssl-passthrough-proxy-port":      "ssl-passthrough is not supported by this release",
 		"tcp-services-configmap":          "TCP services are not supported by this release: their ports are not listened on",
 		"udp-services-configmap":          "UDP services are not supported by this release: their ports are not listened on",
 		"validating-webhook":              "this release has no admission webhook; remove ingress-nginx's ValidatingWebhookConfiguration, or Ingresses cannot be changed",

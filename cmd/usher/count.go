@@ -27,6 +27,11 @@ func (o *requests) Retried(b *route.Backend, after policy.Reason) {
 	o.metrics.Retried(b.Namespace, b.Service, string(after))
 }
 
+// Streamed implements proxy.Observer.
+func (o *requests) Streamed(kind string, r *proxy.Record) {
+	o.metrics.Streamed(kind, string(r.Reason), r.Received, r.Sent)
+}
+
 // Done implements proxy.Observer.
 func (o *requests) Done(r *proxy.Record) {
 	m := metrics.Request{Method: r.Method, Status: r.Status, Reason: string(r.Reason), Duration: r.Duration, Upstream: r.Upstream,

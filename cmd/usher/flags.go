@@ -43,6 +43,7 @@ type objectFlags struct {
 	annotationsPrefix  string
 	allowUpstream      []string
 	disableCatchAll    bool
+	passthrough        bool
 	zone               string
 
 	set *pflag.FlagSet
@@ -67,6 +68,7 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.annotationsPrefix, "annotations-prefix", "nginx.ingress.kubernetes.io", "`prefix` of annotations honoured besides usher.dev")
 	set.StringSliceVar(&f.allowUpstream, "allow-upstream-cidr", nil, "let backends have addresses in these `CIDRs`, although they are loopback, link-local or the API server's")
 	set.BoolVar(&f.disableCatchAll, "disable-catch-all", false, "ignore rules without a host and Ingresses with a default backend only")
+	set.BoolVar(&f.passthrough, "enable-ssl-passthrough", false, "honour the annotation ssl-passthrough, by which TLS of a host is not ended here; paths that ask for it without this answer 503")
 	set.StringVar(&f.zone, "zone", "", "`zone` this Usher runs in; endpoints hinted for it are preferred")
 }
 
@@ -103,6 +105,7 @@ func (f *objectFlags) resolveOptions() (resolve.Options, error) {
 		ClassByName:     f.classByName,
 		WithoutClass:    f.withoutClass,
 		DisableCatchAll: f.disableCatchAll,
+		Passthrough:     f.passthrough,
 		AllowLoopback:   f.manifests != "",
 		Zone:            f.zone,
 	}

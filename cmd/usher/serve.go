@@ -134,6 +134,7 @@ func (s *service) newServers(b build) error {
 			t := s.live.Load()
 			return t != nil && t.Policy != nil && t.Policy.Headers.KeepUnderscores
 		},
+		Passthrough: s.dataPlane.proxy,
 		ProxyProtocol: func(peer netip.Addr) time.Duration {
 			t := s.live.Load()
 			if t == nil || t.Policy == nil {

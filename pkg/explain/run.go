@@ -28,7 +28,7 @@ func (x *run) Note(phase policy.Phase, outcome string) {
 // all walks the phases in their order and stops where the request path would answer by itself.
 func (x *run) all() {
 	x.whoAsks()
-	if !x.normalise() {
+	if x.passedThrough() || !x.normalise() {
 		return
 	}
 	found := x.lookup()

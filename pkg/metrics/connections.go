@@ -14,6 +14,8 @@ type connections struct {
 	http2      *prometheus.CounterVec
 	refused    *prometheus.CounterVec
 	mirrored   *prometheus.CounterVec
+	streams    *prometheus.CounterVec
+	carried    *prometheus.CounterVec
 	states     *states
 }
 
@@ -34,7 +36,10 @@ func newConnections(m *Metrics) connections {
 			"ambiguous, too large or too slow.", "reason"),
 		mirrored: m.counters("mirrored_requests_total", "Copies of requests for a mirror-target: sent, dropped since there was no place or "+
 			"the body was too large, or failed.", "outcome"),
-		states: &states{},
+		streams: m.counters("streams_total", "Connections passed on as they are, when they have ended: of hosts with ssl-passthrough, and of TCP "+
+			"services. The reason is empty, or why none of it was passed on.", "kind", "reason"),
+		carried: m.counters("stream_bytes_total", "Bytes of such connections: received from clients, or sent to them.", "kind", "direction"),
+		states:  &states{},
 	}
 	desc := m.describe("gauge", "connections", "Client connections open now, by state: handshake (PROXY header, TLS), active (a request in flight), "+
 		"idle, upgraded (WebSocket and the like).", "listener", "state")
@@ -69,6 +74,13 @@ func (m *Metrics) ProxyHeader(result string) { m.connections.headers.WithLabelVa
 // Mirrored counts a copy of a request by what became of it.
 func (m *Metrics) Mirrored(outcome string) {
 	m.connections.mirrored.WithLabelValues(outcome).Inc()
+}
+
+// Streamed counts a connection that was passed on as it is, or was not for a reason.
+func (m *Metrics) Streamed(kind, reason string, received, sent int64) {
+	m.connections.streams.WithLabelValues(kind, reason).Inc()
+	m.connections.carried.WithLabelValues(kind, "received").Add(float64(received))
+	m.connections.carried.WithLabelValues(kind, "sent").Add(float64(sent))
 }
 
 // HTTP2Error counts a violation of HTTP/2.

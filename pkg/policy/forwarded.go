@@ -3,7 +3,6 @@ package policy
 import (
 	"errors"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -137,13 +136,9 @@ func forwardedKeys() []Key {
 	}
 }
 
-// parseProxyTimeout reads a time as nginx writes it, of which Go's is a superset but for the number without a unit.
 func parseProxyTimeout(s *Set, v string) error {
-	d, err := time.ParseDuration(v)
-	if n, notNumber := strconv.Atoi(v); notNumber == nil {
-		d, err = time.Duration(n)*time.Second, nil
-	}
-	if err != nil || d <= 0 || d > time.Hour {
+	d, err := parseWait(v)
+	if err != nil || d == 0 {
 		return errors.New("want a time such as 5s or 500ms, at most 1h")
 	}
 	s.Forwarded.ProxyTimeout = d

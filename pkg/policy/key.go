@@ -86,7 +86,7 @@ var keyList = sync.OnceValue(func() []*Key {
 	var keys []*Key
 	for _, group := range [][]Key{
 		redirectKeys(), hstsKeys(), tlsKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), retryKeys(), headerKeys(),
-		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(),
+		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(), streamKeys(),
 		acceptedKeys(), unsupportedKeys(), refusedKeys(),
 	} {
 		for i := range group {

@@ -29,7 +29,9 @@ const (
 	ClientClosed       Reason = "client-closed"
 	HTTPSRedirect      Reason = "https-redirect"
 	NotReady           Reason = "not-ready"
-	Internal           Reason = "internal-error"
+	// Misdirected is a request that came by the TLS of another host (RFC 9110 section 15.5.20).
+	Misdirected Reason = "misdirected"
+	Internal    Reason = "internal-error"
 )
 
 // Reasons found when objects are read; those with a status also answer requests.
@@ -68,6 +70,7 @@ const (
 	NoConfigMap            Reason = "no-configmap"
 	PortByTarget           Reason = "port-by-target-port"
 	HostSettingConflict    Reason = "host-setting-conflict"
+	PassthroughPath        Reason = "passthrough-path"
 )
 
 // ReasonDoc explains a Reason to the person who meets it.
@@ -121,6 +124,7 @@ func answerReasons() []ReasonDoc {
 		{ClientClosed, 499, "The client went away before the answer was complete.", "Nothing to do here; look at the client's timeout."},
 		{HTTPSRedirect, 308, "The host has a TLS section, so plain HTTP is redirected to HTTPS.", "Set ssl-redirect: \"false\" on the Ingress to serve plain HTTP too."},
 		{NotReady, 503, "Usher has not built its first table yet.", "Wait for /readyz; if it stays, look at Usher's log for the API server's answer."},
+		{Misdirected, 421, "The request is for a host with ssl-passthrough, and came on a connection that was made for another host.", "Nothing to do here: the client is to make a connection of its own for the host."},
 		{Internal, 500, "Usher failed while it handled the request.", "This is a bug: report it with the log record of this request id."},
 	}
 }
@@ -160,6 +164,7 @@ func objectReasons() []ReasonDoc {
 		{NoConfigMap, 0, "The ConfigMap the controller was started with does not exist, so the defaults apply.", "Create it, or correct --configmap."},
 		{PortByTarget, 0, "The backend's port is a targetPort of the Service rather than one of its ports, which ingress-nginx accepts too.", "Write the Service's own port: other controllers and `kubectl` find nothing by its targetPort."},
 		{HostSettingConflict, 0, "Another, older Ingress already makes this setting for the whole host.", "Make it on one Ingress of the host only, or the same on all."},
+		{PassthroughPath, 503, "An Ingress with ssl-passthrough has a path that cannot be passed through.", "Give it a host and the path /, and start Usher with --enable-ssl-passthrough."},
 		{UnsupportedProtocol, 503, "The backend's protocol is not one Usher speaks.", "Use HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP."},
 	}
 }

@@ -55,7 +55,7 @@ func unsupportedKeys() []Key {
 	keys = append(keys, unsupportedConfigMapKeys(later)...)
 	// These restrict who gets in: closed, not skipped.
 	return append(keys, recognised(Unsupported, DenyAccess, map[string]string{
-		later: "ssl-passthrough auth-type auth-secret auth-url satisfy allowlist-source-range whitelist-source-range " +
+		later: "auth-type auth-secret auth-url satisfy allowlist-source-range whitelist-source-range " +
 			"denylist-source-range auth-tls-secret auth-tls-verify-client auth-tls-match-cn " +
 			"proxy-ssl-verify secure-backends grpc-backend",
 	})...)
@@ -72,7 +72,7 @@ func unsupportedConfigMapKeys(later string) []Key {
 			"service-upstream log-format-upstream log-format-escape-json disable-access-log " +
 			"skip-access-log-urls enable-access-log-for-default-backend use-gzip gzip-level gzip-min-length gzip-types " +
 			"enable-brotli proxy-cookie-domain proxy-cookie-path proxy-redirect-from relative-redirects " +
-			"allow-cross-namespace-resources worker-shutdown-timeout proxy-stream-timeout bind-address disable-ipv6 " +
+			"allow-cross-namespace-resources worker-shutdown-timeout bind-address disable-ipv6 " +
 			"disable-ipv6-dns enable-opentelemetry otlp-collector-host otlp-collector-port otel-service-name otel-sampler " +
 			"otel-sampler-ratio enable-ocsp use-geoip2",
 	}))

@@ -26,6 +26,7 @@ type Set struct {
 	Health    Health
 	Mirror    Mirror
 	TLS       TLS
+	Stream    Stream
 
 	TicketKey       TicketKey // from the ConfigMap only, like what follows
 	RejectHandshake bool      // no certificate, no handshake
@@ -62,6 +63,7 @@ func Default() *Set {
 		Health:    defaultHealth(),
 		Mirror:    defaultMirror(),
 		TLS:       DefaultTLS(),
+		Stream:    defaultStream(),
 	}
 }
 

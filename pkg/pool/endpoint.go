@@ -1,7 +1,9 @@
 package pool
 
 import (
+	"context"
 	"errors"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -112,6 +114,15 @@ func (e *Endpoint) RoundTrip(req *http.Request, call *Call) (*http.Response, err
 		return nil, newError(err)
 	}
 	return response, nil
+}
+
+// Connect makes a connection whose bytes are the caller's. An error is an *Error.
+func (e *Endpoint) Connect(ctx context.Context) (net.Conn, error) {
+	conn, err := e.pool.dialer.plain(e.key.Address)(ctx)
+	if err != nil {
+		return nil, &Error{Cause: dialCause(err), Err: err}
+	}
+	return conn, nil
 }
 
 // lateTransport serves a request that chose this endpoint from a table in which it still was.

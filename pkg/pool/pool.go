@@ -32,6 +32,7 @@ const (
 	HTTP1TLS                 // HTTP/1.1 over TLS
 	H2C                      // HTTP/2 in the clear, with prior knowledge
 	H2                       // HTTP/2 over TLS
+	TCP                      // bytes, by Connect
 	Protocols
 )
 
@@ -44,6 +45,8 @@ func (p Protocol) String() string {
 		return "GRPC"
 	case H2:
 		return "GRPCS"
+	case TCP:
+		return "TCP"
 	}
 	return "HTTP"
 }

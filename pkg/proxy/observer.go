@@ -17,6 +17,8 @@ type Observer interface {
 	Retried(b *route.Backend, after policy.Reason)
 	// Mirrored is called for each copy of a request: "sent", "dropped" or "failed".
 	Mirrored(outcome string)
+	// Streamed is called at the end of each connection that was passed on as it is: "passthrough" or "tcp".
+	Streamed(kind string, r *Record)
 	// Done is called once for each request, after the answer; for an upgraded connection, after its end.
 	Done(r *Record)
 }
@@ -73,4 +75,5 @@ type nobody struct{}
 func (nobody) Picked(*route.Backend, *pool.Endpoint) {}
 func (nobody) Retried(*route.Backend, policy.Reason) {}
 func (nobody) Mirrored(string)                       {}
+func (nobody) Streamed(string, *Record)              {}
 func (nobody) Done(*Record)                          {}

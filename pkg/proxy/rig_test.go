@@ -179,6 +179,8 @@ func (c *recorder) Mirrored(outcome string) {
 
 func (c *recorder) Done(*proxy.Record) {}
 
+func (c *recorder) Streamed(string, *proxy.Record) {}
+
 func (c *recorder) Log(r *proxy.Record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -25,6 +25,9 @@ func (x *exchange) route() bool {
 		return x.fail(x.match.Reason)
 	}
 	x.record.Route = x.match.Route
+	if x.match.Host != nil && x.match.Host.Passthrough != nil && x.r.TLS != nil {
+		return x.fail(policy.Misdirected)
+	}
 	if x.match.Route.Policy != nil {
 		x.set = x.match.Route.Policy
 	}

@@ -157,6 +157,7 @@ func (r *Resolver) readIngress(object *networkingv1.Ingress, v verdict) *ingress
 	}
 	in.readPolicy(v.base, r.options.AnnotationPrefixes)
 	in.readFallback()
+	in.closeFallback()
 	for i := range object.Spec.Rules {
 		in.readRule(i, r.options.DisableCatchAll)
 	}

@@ -80,6 +80,7 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 	for _, c := range primaries {
 		m.fallback(c)
 	}
+	m.passthrough(primaries)
 	for _, c := range canaries {
 		m.attach(c)
 	}

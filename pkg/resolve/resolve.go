@@ -50,6 +50,8 @@ type Options struct {
 	AllowLoopback bool
 	// DisableCatchAll ignores host-less rules and Ingresses that have a default backend only.
 	DisableCatchAll bool
+	// Passthrough honours ssl-passthrough.
+	Passthrough bool
 	// Zone is where Usher runs; endpoints hinted for it are preferred. Empty ignores hints.
 	Zone string
 }
@@ -67,6 +69,7 @@ type Resolver struct {
 	catchAll  []*ingress
 	backends  backends
 	tls       tlsNames
+	passing   map[string]bool // hosts with ssl-passthrough
 	problems  ledger
 	sources   []route.Diagnostic // of Snapshot.Problems
 
@@ -102,6 +105,7 @@ func New(o Options) *Resolver {
 		hosts:     map[string]*virtualHost{},
 		backends:  newBackends(),
 		tls:       newTLSNames(),
+		passing:   map[string]bool{},
 		table:     &route.Table{Hosts: route.NewHosts(nil), Certificates: &route.Certificates{}},
 	}
 	global := policy.Default()
@@ -120,6 +124,7 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 	r.resolveBackends(changed)
 	r.resolveTLS(changed, now)
 	r.mergeHosts()
+	r.countPassthrough()
 	r.resolveStickyKeys()
 	r.reportSources(s)
 
@@ -144,6 +149,7 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		Default:      fallback,
 		Policy:       r.classes.global,
 		StickyKeys:   r.sticky,
+		Passes:       len(r.passing) > 0,
 		Certificates: r.tls.certificates,
 		Diagnostics:  r.problems.settle(),
 		Ingresses:    r.ingressStates(last.Ingresses),

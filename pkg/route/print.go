@@ -60,6 +60,9 @@ func (p *printer) hosts() {
 		if h.TLS {
 			name += ", TLS"
 		}
+		if h.Passthrough != nil {
+			name += ", passed through"
+		}
 		if h.Handshake != nil {
 			name += ", handshakes " + h.Handshake.String()
 		}

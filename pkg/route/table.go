@@ -32,6 +32,9 @@ type Table struct {
 	// StickyKeys sign and check session cookies; the same on every replica. The pointer changes exactly when the keys do.
 	StickyKeys *policy.StickyKeys
 
+	// Passes tells whether any host has Passthrough.
+	Passes bool
+
 	Certificates *Certificates
 	Diagnostics  []Diagnostic
 	// Ingresses is what became of each Ingress that the source holds, claimed or not, for status, events and reports.
@@ -81,6 +84,8 @@ type Host struct {
 	TLS bool
 	// Handshake is what a handshake for this host may agree on; nil is what the controller's settings say.
 	Handshake *policy.TLS
+	// Passthrough is where TLS connections for this host go as they are; nil when TLS is ended here.
+	Passthrough *Stream
 	// Default answers paths that no Route claims: the spec.defaultBackend of the oldest Ingress with rules for this host. May be nil.
 	Default *Route
 	Paths   Paths

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -78,32 +79,32 @@ func (l *listener) serve(socket *net.TCPConn) {
 	s.conns.add(socket, l.name)
 	defer s.conns.remove(socket, l.name)
 	defer socket.Close()
-	conn, secure := l.begin(socket)
+	s.conns.begins(l.name, 1)
+	begun := sync.OnceFunc(func() { s.conns.begins(l.name, -1) })
+	defer begun()
+	conn, ok := s.introduce(socket)
 	switch {
-	case conn == nil:
-	case secure == nil:
+	case !ok:
+	case l.tls == nil:
+		begun()
 		s.engine(s.plain).ServeConn(conn)
+	case !s.pass(socket, conn, begun):
+		l.serveTLS(conn, begun)
+	}
+}
+
+// serveTLS ends TLS and serves what the two sides agreed to speak.
+func (l *listener) serveTLS(conn net.Conn, begun func()) {
+	s := l.server
+	secure, ok := s.handshake(conn, l.tls)
+	begun()
+	switch {
+	case !ok:
 	case secure.ConnectionState().NegotiatedProtocol == "h2":
 		s.http2.serve(secure)
 	default:
 		s.engine(s.secure).ServeConn(secure)
 	}
-}
-
-// begin does what comes before the first request: the PROXY header and the TLS handshake. conn is nil if nothing came of it, secure
-// where there is no TLS.
-func (l *listener) begin(socket *net.TCPConn) (conn net.Conn, secure *tls.Conn) {
-	s := l.server
-	s.conns.begins(l.name, 1)
-	defer s.conns.begins(l.name, -1)
-	conn, ok := s.introduce(socket)
-	if ok && l.tls != nil {
-		secure, ok = s.handshake(conn, l.tls)
-	}
-	if !ok {
-		return nil, nil
-	}
-	return conn, secure
 }
 
 // engine is usual, or once a drain has begun the one that serves a last request on connections that come late.

@@ -38,6 +38,8 @@ type Options struct {
 	// ProxyProtocol is asked for each connection how long to wait for the PROXY protocol header that must come from this peer; 0 is that
 	// none is expected. nil expects none.
 	ProxyProtocol func(peer netip.Addr) time.Duration
+	// Passthrough takes over TLS connections for some names before TLS is ended; nil takes none.
+	Passthrough Passthrough
 	// Refused makes the body of the answer to a request that Handler never sees, may set fields of that answer, and is where such
 	// requests are logged and counted. Of the request RemoteAddr, TLS and context are there, the rest as far as it was understood.
 	// nil answers with the status alone.
