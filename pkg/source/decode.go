@@ -6,8 +6,13 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/usher-ingress/usher/pkg/object"
 	corev1 "k8s.io/api/core/v1"
@@ -35,27 +40,54 @@ type entry struct {
 	where  string
 }
 
-// decode reads one file: any number of documents, each an object of a known kind, one of another kind (skipped in silence), or a
+// decode reads one file, on all processors if it is large: any number of documents, each an object of a known kind, one of another kind (skipped in silence), or a
 // List of them. It always returns, with what could be read and with problems for the rest.
 func decode(file string, data []byte) *manifest {
 	m := &manifest{sum: sha256.Sum256(data), refused: map[object.Change]bool{}, empty: len(bytes.TrimSpace(data)) == 0}
-	for _, d := range documents(file, data) {
-		value, warning, err := d.json()
-		if warning != "" {
-			where, message := d.place(warning)
-			m.problem(where, message)
-		}
-		if err != nil {
-			where, message := d.place(err.Error())
-			m.problem(where, "not valid YAML: "+message)
-			m.broken = true
-			continue
-		}
-		if value != nil {
-			m.add(part{doc: d, value: value})
-		}
+	pieces := slices.Collect(slices.Chunk(documents(file, data), 64))
+	done := make([]manifest, len(pieces))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(pieces)) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(pieces)); i = next.Add(1) - 1 {
+				done[i].refused = map[object.Change]bool{}
+				for _, d := range pieces[i] {
+					done[i].document(d)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	for i := range done {
+		m.join(&done[i])
 	}
 	return m
+}
+
+// join adds what the next piece of the file gave.
+func (m *manifest) join(next *manifest) {
+	m.entries = append(m.entries, next.entries...)
+	m.problems = append(m.problems, next.problems...)
+	maps.Copy(m.refused, next.refused)
+	m.broken = m.broken || next.broken
+}
+
+func (m *manifest) document(d *document) {
+	value, warning, err := d.json()
+	if warning != "" {
+		where, message := d.place(warning)
+		m.problem(where, message)
+	}
+	if err != nil {
+		where, message := d.place(err.Error())
+		m.problem(where, "not valid YAML: "+message)
+		m.broken = true
+		return
+	}
+	if value != nil {
+		m.add(part{doc: d, value: value})
+	}
 }
 
 func (m *manifest) problem(where, message string) {

@@ -32,21 +32,26 @@ func documents(file string, data []byte) []*document {
 		}
 	}
 	var docs []*document
-	current := &document{file: file, line: 1}
+	current, from, at := &document{file: file, line: 1}, 0, 0
+	cut := func(next int) {
+		current.text = data[from:at]
+		docs, current, from = append(docs, current), &document{file: file, line: next}, at
+	}
 	n := 0
 	for line := range bytes.Lines(data) {
 		n++
-		marker := string(bytes.TrimRight(line, " \t\r\n"))
-		if marker == "---" || strings.HasPrefix(marker, "--- ") {
-			docs, current = append(docs, current), &document{file: file, line: n}
+		marker := bytes.TrimRight(line, " \t\r\n")
+		switch {
+		case string(marker) == "---" || bytes.HasPrefix(marker, []byte("--- ")):
+			cut(n)
+		case string(marker) == "...":
+			cut(n + 1)
+			from += len(line)
 		}
-		if marker == "..." {
-			docs, current = append(docs, current), &document{file: file, line: n + 1}
-			continue
-		}
-		current.text = append(current.text, line...)
+		at += len(line)
 	}
-	return append(docs, current)
+	cut(0)
+	return docs
 }
 
 // jsonDocuments splits a file of JSON values; nil if it is not one, but perhaps YAML in flow style, or cut off.
@@ -68,8 +73,8 @@ func jsonDocuments(file string, data []byte) []*document {
 
 // json is the document as JSON, or nil for an empty one. A key that occurs twice is told as a warning; the last one counts.
 func (d *document) json() (value []byte, warning string, err error) {
-	if json.Valid(d.text) {
-		return d.text, "", nil
+	if text := bytes.TrimPrefix(d.text, []byte("---\n")); json.Valid(text) {
+		return text, "", nil
 	}
 	value, err = sigsyaml.YAMLToJSONStrict(d.text)
 	if err != nil {
