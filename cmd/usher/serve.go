@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -229,6 +230,7 @@ func (s *service) ready() error {
 func (s *service) announce(ctx context.Context) error {
 	select {
 	case <-s.controller.Ready():
+		go debug.FreeOSMemory() // what was parsed is several times what is kept
 		t := s.live.Load()
 		s.log.Info("serving",
 			zap.String("objects", s.flags.objects.where()), zap.Int("hosts", len(t.Hosts.All())), zap.Int("ingresses", claimed(t)),

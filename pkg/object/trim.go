@@ -2,6 +2,7 @@ package object
 
 import (
 	"fmt"
+	"unique"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -9,9 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Trim drops, in place, what Usher never reads: who wrote which field, kubectl's copy of the whole object, and the large parts
-// of each kind that have no bearing on routing. Half the memory of a cluster's Ingresses is managedFields. It is for an object
-// that nobody else holds yet. The status of an Ingress stays, since package status compares with it.
+// Trim drops, in place, what Usher never reads: who wrote which field, kubectl's copy of the whole object, labels that select
+// nothing here, and the large parts of each kind that have no bearing on routing. Half the memory of a cluster's Ingresses is
+// managedFields. It is for an object that nobody else holds yet. The status of an Ingress stays, since package status compares with
+// it.
 func Trim(o metav1.Object) {
 	o.SetManagedFields(nil)
 	o.SetOwnerReferences(nil)
@@ -20,27 +22,54 @@ func Trim(o metav1.Object) {
 		delete(a, corev1.LastAppliedConfigAnnotation)
 	}
 	switch o := o.(type) {
+	case *networkingv1.Ingress:
+		o.Labels = nil
 	case *corev1.Service:
+		o.Labels, o.Annotations = nil, nil
 		o.Status = corev1.ServiceStatus{}
 	case *discoveryv1.EndpointSlice:
 		trimEndpoints(o.Endpoints)
 	case *corev1.Secret:
+		o.Labels, o.Annotations = nil, nil
 		o.StringData = nil
 	case *corev1.ConfigMap:
+		o.Labels, o.Annotations = nil, nil
 		o.BinaryData = nil
 	case *corev1.Namespace:
 		o.Spec, o.Status = corev1.NamespaceSpec{}, corev1.NamespaceStatus{}
 	}
 }
 
+// trimEndpoints also lets the endpoints of a cluster share what few of them differ in.
 func trimEndpoints(endpoints []discoveryv1.Endpoint) {
 	for i := range endpoints {
 		e := &endpoints[i]
 		e.DeprecatedTopology = nil
+		for _, condition := range []**bool{&e.Conditions.Ready, &e.Conditions.Serving, &e.Conditions.Terminating} {
+			*condition = shared(*condition)
+		}
+		for _, place := range []**string{&e.NodeName, &e.Zone} {
+			if *place != nil {
+				**place = unique.Make(**place).Value()
+			}
+		}
 		if t := e.TargetRef; t != nil {
-			e.TargetRef = &corev1.ObjectReference{Kind: t.Kind, Namespace: t.Namespace, Name: t.Name, UID: t.UID}
+			e.TargetRef = &corev1.ObjectReference{Kind: unique.Make(t.Kind).Value(), Namespace: unique.Make(t.Namespace).Value(), Name: t.Name, UID: t.UID}
 		}
 	}
+}
+
+// yes and no are what the conditions of all endpoints point to. Never written, like everything in a Snapshot.
+var yes, no = true, false
+
+func shared(b *bool) *bool {
+	switch {
+	case b == nil:
+		return nil
+	case *b:
+		return &yes
+	}
+	return &no
 }
 
 // KindOf tells which kind an API object is of, and whether it is one that Usher reads.

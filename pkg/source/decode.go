@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"regexp"
 	"runtime"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/usher-ingress/usher/pkg/object"
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +28,8 @@ import (
 // manifest is what one file gave.
 type manifest struct {
 	sum      [sha256.Size]byte // of the file
+	info     fs.FileInfo       // of the file, before it was read; nil when it was not read from one
+	read     time.Time         // when
 	entries  []entry
 	refused  map[object.Change]bool // objects that the file names and that could not be read
 	problems []object.Problem

@@ -116,22 +116,41 @@ func (f *Files) read() error {
 	return nil
 }
 
-// readFile reads a file and reports whether it is another than before. What it held is kept where it is now broken.
+// readFile reads a file, if it may be another than before, and reports whether it is. What it held is kept where it is now broken.
 func (f *Files) readFile(name string) (changed bool, err error) {
-	data, err := fs.ReadFile(f.fsys, name)
+	info, err := fs.Stat(f.fsys, name)
 	if err != nil {
 		return false, err
 	}
 	old := f.held[name]
+	if old != nil && old.untouched(info) {
+		return false, nil
+	}
+	now := time.Now()
+	data, err := fs.ReadFile(f.fsys, name)
+	if err != nil {
+		return false, err
+	}
 	if old != nil && old.sum == sha256.Sum256(data) {
+		old.info, old.read = info, now
 		return false, nil
 	}
 	next := decode(name, data)
+	next.info, next.read = info, now
 	if old != nil {
 		next.keep(name, old)
 	}
 	f.held[name] = next
 	return true, nil
+}
+
+// settled is the age at which a file's time can be trusted: a file system may give two writes within that time the same one.
+const settled = 2 * time.Second
+
+// untouched tells, without reading it, that a file is the one that m was read from.
+func (m *manifest) untouched(info fs.FileInfo) bool {
+	return m.info != nil && os.SameFile(m.info, info) && m.info.Size() == info.Size() && m.info.Mode() == info.Mode() && m.info.ModTime().Equal(info.ModTime()) &&
+		m.read.Sub(info.ModTime()) > settled
 }
 
 func (f *Files) kept(name string) string {

@@ -401,3 +401,59 @@ func (s *store) snapshotAgain() error {
 	}
 	return nil
 }
+
+// TestFilesThatNobodyTouchedAreNotRead: what stat says is enough, unless the file is so young that another write could have the same
+// time.
+func TestFilesThatNobodyTouchedAreNotRead(t *testing.T) {
+	nothing := func(*testing.T, string) {}
+	for _, c := range []struct {
+		name  string
+		age   time.Duration
+		touch func(*testing.T, string)
+		want  bool
+	}{
+		{"old", time.Minute, nothing, true},
+		{"young", 0, nothing, false},
+		{"another time", time.Minute, func(t *testing.T, path string) { age(t, path, time.Minute-time.Second) }, false},
+		{"another length", time.Minute, func(t *testing.T, path string) {
+			try(t, os.WriteFile(path, []byte("kind: longer"), 0o600))
+			age(t, path, time.Minute)
+		}, false},
+		{"another mode", time.Minute, func(t *testing.T, path string) { try(t, os.Chmod(path, 0o400)) }, false},
+		{"another file", time.Minute, func(t *testing.T, path string) {
+			try(t, os.WriteFile(path+".new", []byte("kind: y"), 0o600))
+			age(t, path+".new", time.Minute)
+			try(t, os.Rename(path+".new", path))
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "a.yaml")
+			try(t, os.WriteFile(path, []byte("kind: x"), 0o600))
+			age(t, path, c.age)
+			before, err := os.Stat(path)
+			try(t, err)
+			m := &manifest{info: before, read: start}
+			c.touch(t, path)
+			now, err := os.Stat(path)
+			try(t, err)
+			if got := m.untouched(now); got != c.want {
+				t.Errorf("untouched %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// start is the moment that ages of files count from.
+var start = time.Now()
+
+func age(t *testing.T, path string, by time.Duration) {
+	t.Helper()
+	try(t, os.Chtimes(path, time.Time{}, start.Add(-by)))
+}
+
+func try(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
