@@ -432,7 +432,7 @@ func TestFilesThatNobodyTouchedAreNotRead(t *testing.T) {
 			age(t, path, c.age)
 			before, err := os.Stat(path)
 			try(t, err)
-			m := &manifest{info: before, read: start}
+			m := &manifest{info: before, read: begun}
 			c.touch(t, path)
 			now, err := os.Stat(path)
 			try(t, err)
@@ -443,12 +443,12 @@ func TestFilesThatNobodyTouchedAreNotRead(t *testing.T) {
 	}
 }
 
-// start is the moment that ages of files count from.
-var start = time.Now()
+// begun is the moment that ages of files count from.
+var begun = time.Now()
 
 func age(t *testing.T, path string, by time.Duration) {
 	t.Helper()
-	try(t, os.Chtimes(path, time.Time{}, start.Add(-by)))
+	try(t, os.Chtimes(path, time.Time{}, begun.Add(-by)))
 }
 
 func try(t *testing.T, err error) {
