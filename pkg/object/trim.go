@@ -24,10 +24,18 @@ func Trim(o metav1.Object) {
 	switch o := o.(type) {
 	case *networkingv1.Ingress:
 		o.Labels = nil
+		o.Spec.Rules = exact(o.Spec.Rules)
+		for i := range o.Spec.Rules {
+			if http := o.Spec.Rules[i].HTTP; http != nil {
+				http.Paths = exact(http.Paths)
+			}
+		}
 	case *corev1.Service:
 		o.Labels, o.Annotations = nil, nil
+		o.Spec.Ports = exact(o.Spec.Ports)
 		o.Status = corev1.ServiceStatus{}
 	case *discoveryv1.EndpointSlice:
+		o.Ports, o.Endpoints = exact(o.Ports), exact(o.Endpoints)
 		trimEndpoints(o.Endpoints)
 	case *corev1.Secret:
 		o.Labels, o.Annotations = nil, nil
@@ -40,11 +48,20 @@ func Trim(o metav1.Object) {
 	}
 }
 
+// exact is list without the room that a decoder leaves, which is for four elements where there is one.
+func exact[T any](list []T) []T {
+	if len(list) == cap(list) {
+		return list
+	}
+	return append(make([]T, 0, len(list)), list...)
+}
+
 // trimEndpoints also lets the endpoints of a cluster share what few of them differ in.
 func trimEndpoints(endpoints []discoveryv1.Endpoint) {
 	for i := range endpoints {
 		e := &endpoints[i]
 		e.DeprecatedTopology = nil
+		e.Addresses = exact(e.Addresses)
 		for _, condition := range []**bool{&e.Conditions.Ready, &e.Conditions.Serving, &e.Conditions.Terminating} {
 			*condition = shared(*condition)
 		}
