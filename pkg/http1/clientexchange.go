@@ -84,10 +84,11 @@ func (x *clientExchange) release() {
 
 // fail ends the exchange without a response.
 func (x *clientExchange) fail(op string, err error) error {
-	ctxErr := x.req.Context().Err()
+	ctxErr, unread := x.req.Context().Err(), x.unread(err)
 	if s := x.sender; s != nil {
 		if sop, serr := s.failure(); serr != nil {
 			op, err = sop, serr
+			unread = unread || x.unread(err)
 		}
 	} else if x.req.Body != nil {
 		_ = x.req.Body.Close()
@@ -98,7 +99,7 @@ func (x *clientExchange) fail(op string, err error) error {
 	if x.reused && !x.received && op != "canceled" && !isTimeout(err) {
 		x.t.suspect.Store(now() + suspicion)
 	}
-	e := &Error{Op: op, Sent: x.sent, Received: x.received, Reused: x.reused, Err: err}
+	e := &Error{Op: op, Sent: x.sent, Received: x.received, Reused: x.reused, Unread: unread, Err: err}
 	x.finish(!x.sent)
 	x.release()
 	return e

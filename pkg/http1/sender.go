@@ -25,8 +25,10 @@ type sender struct {
 
 	done  chan struct{}
 	over  atomic.Bool
-	ended int64  // when; valid after over
-	op    string // what failed, with err; valid after over
+	wrote atomic.Int64 // bytes, those of relay not counted
+	last  atomic.Bool  // the end of the request has been, or is being, written
+	ended int64        // when; valid after over
+	op    string       // what failed, with err; valid after over
 	err   error
 }
 
@@ -178,6 +180,9 @@ func (s *sender) writePiece(n int, last bool) error {
 		s.held = 0
 	}
 	out := s.buf[from:end]
+	if last {
+		s.last.Store(true)
+	}
 	if s.length < 0 && last {
 		out = append(out, "0\r\n"...)
 		out = appendRequestTrailer(out, s.trailer)
@@ -198,7 +203,8 @@ func appendRequestTrailer(b []byte, t http.Header) []byte {
 }
 
 func (s *sender) write(p []byte) error {
-	_, err := s.wire.write(p, s.timeouts.WriteIdle)
+	n, err := s.wire.write(p, s.timeouts.WriteIdle)
+	s.wrote.Add(int64(n))
 	return err
 }
 
@@ -241,6 +247,7 @@ func (s *sender) mayRelay() bool {
 // server can take the body away.
 func (s *sender) relay() (op string, err error) {
 	body, passed := s.beneath()
+	s.last.Store(true)
 	for s.left > 0 {
 		n, rerr, werr := body.relay(s.wire, min(s.left, relayPiece), s.timeouts.WriteIdle)
 		s.left -= n

@@ -109,3 +109,14 @@ func finReceived(fd uintptr) bool {
 	info, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO)
 	return err == nil && info&0xff == tcpCloseWait
 }
+
+// unacknowledged is how many bytes of a socket are still to be sent, or were
+// sent and not acknowledged (SIOCOUTQ). The number stays when the peer resets
+// the connection.
+func unacknowledged(fd uintptr) int64 {
+	var n int32
+	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n))); errno != 0 {
+		return -1
+	}
+	return int64(n)
+}

@@ -26,3 +26,4 @@ func wouldBlock(error) bool                    { return false }
 func shutdownSocket(uintptr)                   {}
 func look(uintptr) socketState                 { return socketQuiet }
 func finReceived(uintptr) bool                 { return false }
+func unacknowledged(uintptr) int64             { return -1 }

@@ -48,6 +48,9 @@ type Transport struct {
 // Call is what one request wants. It can be used for many requests.
 type Call struct {
 	Timeouts Timeouts // zero fields: the Transport's
+	// Fresh asks for a new connection. It is for a request that could not be
+	// sent again if a kept connection turned out to be closed.
+	Fresh bool
 	// Interim is given informational responses other than 100 and 101. The
 	// header map is reused after it returns; an error ends the request.
 	// Nil: the context's httptrace.ClientTrace.Got1xxResponse, if any.
@@ -136,11 +139,18 @@ func (t *Transport) RoundTripWith(req *http.Request, call *Call) (*http.Response
 	if err := x.renderRequest(); err != nil {
 		return nil, x.fail("request", err)
 	}
-	conn, op, err := t.get(req.Context(), x.timeouts.Connect, !x.repeatable())
+	conn, op, err := x.connect()
 	if err != nil {
 		return nil, x.fail(op, err)
 	}
 	return x.roundTrip(conn)
+}
+
+func (x *clientExchange) connect() (conn *upstreamConn, op string, err error) {
+	if x.call != nil && x.call.Fresh {
+		return x.t.dial(x.req.Context(), x.timeouts.Connect)
+	}
+	return x.t.get(x.req.Context(), x.timeouts.Connect, !x.repeatable())
 }
 
 // CloseIdleConnections closes the connections that are not in use.

@@ -31,13 +31,13 @@ const (
 type Error struct {
 	Cause Cause
 	// Sent: bytes of the request may have reached the endpoint. Received: at least one byte came back. Reused: the connection had
-	// served a request before.
-	Sent, Received, Reused bool
-	Err                    error
+	// served a request before. Unread: it is known that the endpoint has not read the request.
+	Sent, Received, Reused, Unread bool
+	Err                            error
 }
 
-// Unused tells whether the request met a kept connection that the endpoint had closed, or was closing, without an answer. The
-// endpoint has then most likely never looked at it, and would have said so if it had.
+// Unused tells whether the request met a kept connection that the endpoint had closed, or was closing, without an answer. That says
+// nothing bad about the endpoint, which has most likely never looked at the request. Only Unread says that it has not.
 func (e *Error) Unused() bool { return e.Reused && !e.Received && e.Cause == Reset }
 
 // Error says what happened.
@@ -65,7 +65,7 @@ func newError(err error) *Error {
 	if !errors.As(err, &e) {
 		return &Error{Cause: Reset, Sent: true, Err: err}
 	}
-	return &Error{Cause: causeOf(e), Sent: e.Sent, Received: e.Received, Reused: e.Reused, Err: err}
+	return &Error{Cause: causeOf(e), Sent: e.Sent, Received: e.Received, Reused: e.Reused, Unread: e.Unread, Err: err}
 }
 
 func causeOf(e *http1.Error) Cause {

@@ -120,7 +120,8 @@ type stream struct {
 	transport *h2
 	call      *Call
 
-	sent, received, timedOut atomic.Bool
+	sent, received, timedOut, reused atomic.Bool
+	reading                          atomic.Bool // the request's body
 
 	idle   time.Duration // under mu
 	active atomic.Int64  // when something last moved, in nanoseconds since began
@@ -194,7 +195,7 @@ func (x *stream) trace() *httptrace.ClientTrace {
 		WroteHeaders:   func() { x.sent.Store(true); x.touch() },
 		Got1xxResponse: x.inform,
 		Got100Continue: func() { x.received.Store(true) },
-		GotConn:        func(httptrace.GotConnInfo) { x.touch() },
+		GotConn:        func(c httptrace.GotConnInfo) { x.reused.Store(c.Reused); x.touch() },
 	}
 }
 
@@ -228,7 +229,8 @@ func (x *stream) copyOf(ctx context.Context, req *http.Request) *http.Request {
 	}
 	out.URL = target(req.URL)
 	if req.Body != nil && req.Body != http.NoBody {
-		out.Body = &touching{req.Body, x}
+		body := &touching{ReadCloser: req.Body, x: x}
+		out.Body, out.GetBody = body, body.again
 	}
 	out.Close = false
 	return out
@@ -251,7 +253,20 @@ type touching struct {
 	x *stream
 }
 
+// errUnread is what the library returns for a request that the endpoint has not begun, when it cannot send the body again: it asks for
+// the body only when the endpoint has said so, by GOAWAY or REFUSED_STREAM (RFC 9113 section 8.7).
+var errUnread = errors.New("the endpoint has not begun the request")
+
+// again is what the library asks for a body to send once more.
+func (b *touching) again() (io.ReadCloser, error) {
+	if b.x.reading.Load() {
+		return nil, errUnread
+	}
+	return b, nil
+}
+
 func (b *touching) Read(p []byte) (int, error) {
+	b.x.reading.Store(true)
 	n, err := b.ReadCloser.Read(p)
 	b.x.touch()
 	return n, err
@@ -281,19 +296,24 @@ func (b *streamBody) Close() error {
 func (x *stream) failure(op string, err error) *http1.Error {
 	var (
 		dial  *dialError
+		write *net.OpError
 		reset http2.StreamError
 	)
-	e := &http1.Error{Op: op, Sent: x.sent.Load(), Received: x.received.Load(), Err: err}
+	e := &http1.Error{Op: op, Sent: x.sent.Load(), Received: x.received.Load(), Reused: x.reused.Load(), Err: err}
 	switch {
+	case errors.Is(err, errUnread):
+		e.Unread = true
 	case x.timedOut.Load():
 		e.Err = os.ErrDeadlineExceeded
 	case x.parent.Err() != nil:
 		e.Op, e.Err = "canceled", x.parent.Err()
 	case errors.As(err, &dial):
 		e.Op, e.Sent, e.Err = "dial", false, dial.err
-	case errors.As(err, &reset):
-		// The endpoint says itself that it has not begun (RFC 9113 section 8.7).
-		e.Sent = e.Sent && reset.Code != http2.ErrCodeRefusedStream
+	case errors.As(err, &write) && write.Op == "write" && !x.reading.Load():
+		e.Unread = true // its HEADERS could not be written
+	case errors.As(err, &reset): // the stream, not the connection
+		e.Reused = false
+		e.Unread = reset.Code == http2.ErrCodeRefusedStream
 	}
 	return e
 }

@@ -39,6 +39,7 @@ type exchange struct {
 	endpoint *pool.Endpoint // the one that has the request, until it is counted as done
 	response *http.Response
 	failure  *pool.Error // of the last try
+	wasted   int         // tries that met a kept connection which was closed
 
 	begun    bool // the final response's head has been given to w
 	hijacked bool
@@ -73,8 +74,8 @@ func (x *exchange) reset() {
 	x.body, x.out, x.members, x.endpoint, x.response, x.failure = nil, nil, nil, nil, nil, nil
 	x.blank, x.url = http.Request{}, url.URL{}
 	clear(x.call.Fields)
-	x.call.Timeouts, x.call.Fields = pool.Timeouts{}, x.fields[:0]
-	x.tried, x.session = x.tried[:0], session{}
+	x.call.Timeouts, x.call.Fields, x.call.Fresh = pool.Timeouts{}, x.fields[:0], false
+	x.tried, x.session, x.wasted = x.tried[:0], session{}, 0
 	x.limited, x.admitted = pool.LimitKey{}, false
 	x.transit, x.begun, x.hijacked, x.aborted = false, false, false, false
 	x.record = Record{Tries: x.tries[:0]}

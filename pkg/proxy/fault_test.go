@@ -317,7 +317,8 @@ func TestTriesAreBounded(t *testing.T) {
 }
 
 // TestKeptConnections: what an endpoint may do to a connection between two requests. The next one is served by a new connection,
-// whatever its method; nothing is counted against the endpoint, and nobody is given bytes that belong to no request of theirs.
+// whatever its method, unless the endpoint has read it; nothing is counted against the endpoint, and nobody is given bytes that belong
+// to no request of theirs.
 func TestKeptConnections(t *testing.T) {
 	const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 	next := func(then func(net.Conn)) func(net.Conn) {
@@ -327,21 +328,25 @@ func TestKeptConnections(t *testing.T) {
 		name     string
 		upstream func(net.Conn)
 		kept     bool // whether the connection is there to be tried again
+		read     bool // the endpoint reads the request before it ends
 	}{
-		{"closed at once", answering(ok, nil), false},
-		{"reset at once", answering(ok, reset), false},
-		{"closed when the next request comes", next(func(net.Conn) {}), true},
-		{"reset when the next request comes", next(reset), true},
-		{"closed as announced", answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", stall), false},
-		{"HTTP/1.0", answering("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", stall), false},
-		{"more bytes than its length", answering(ok+"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", stall), false},
+		{"closed at once", answering(ok, nil), false, false},
+		{"reset at once", answering(ok, reset), false, false},
+		{"closed when the next request comes", next(func(net.Conn) {}), true, true},
+		{"reset when the next request comes", next(reset), true, false},
+		{"closed as announced", answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", stall), false, false},
+		{"HTTP/1.0", answering("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", stall), false, false},
+		{"more bytes than its length", answering(ok+"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", stall), false, false},
 		{"408 for want of a request", answering(ok, func(c net.Conn) {
 			_, _ = io.WriteString(c, "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 			stall(c)
-		}), false},
-		{"half-closed", answering(ok, func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite(); stall(c) }), false},
+		}), false, false},
+		{"half-closed", answering(ok, func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite(); stall(c) }), false, false},
 	} {
 		for _, method := range []string{"GET", "POST"} {
+			if k.read && method == "POST" {
+				continue // see TestReadAndNotAnswered
+			}
 			t.Run(k.name+", "+method, func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, tableOf([]string{raw(t, k.upstream)}))
@@ -358,6 +363,44 @@ func TestKeptConnections(t *testing.T) {
 					t.Errorf("pool %+v", s)
 				}
 			})
+		}
+	}
+}
+
+// TestReadAndNotAnswered: an endpoint that reads a request on a kept connection and ends may have done what the request wants. Only
+// what may be done twice is sent to another one.
+func TestReadAndNotAnswered(t *testing.T) {
+	worked := make(chan string, 2)
+	dies := func(c net.Conn) {
+		_, from := readHead(c)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		if again, err := http.ReadRequest(from); err == nil {
+			_, _ = io.Copy(io.Discard, again.Body)
+			worked <- again.Method
+		}
+	}
+	for _, c := range []struct {
+		method string
+		change func(*policy.Set)
+		code   int
+	}{
+		{"GET", func(*policy.Set) {}, 200},
+		{"PUT", func(*policy.Set) {}, 200},
+		{"POST", func(*policy.Set) {}, 502},
+		{"POST", func(s *policy.Set) { s.Retry.NonIdempotent = true }, 200},
+		{"GET", func(s *policy.Set) { s.Retry.Off = true }, 502},
+	} {
+		r := newRig(t, tableOf([]string{raw(t, dies)}, with(c.change)))
+		if res, _ := r.send(requestOf("GET")); res.StatusCode != 200 {
+			t.Fatal(res.Status)
+		}
+		if res, _ := r.send(requestOf(c.method)); res.StatusCode != c.code {
+			t.Errorf("%s: %s, want %d", c.method, res.Status, c.code)
+		} else if c.code != 200 {
+			status(t, res, 502, policy.EndpointReset)
+		}
+		if got := <-worked; got != c.method {
+			t.Errorf("the endpoint worked on %s, want %s", got, c.method)
 		}
 	}
 }

@@ -87,27 +87,32 @@ func (x *exchange) settle(cause pool.Cause) {
 	}
 }
 
-// mayRetry decides whether another endpoint is tried after failure (policy.Retry; nothing of an answer has gone out yet).
+// mayRetry decides whether another endpoint is tried after failure (policy.Retry; nothing of an answer has gone out yet). A try that met
+// a closed connection does not count, as in nginx.
 func (x *exchange) mayRetry() bool {
 	switch x.failure.Cause {
 	case pool.Canceled, pool.RequestBody, pool.BadRequest, pool.Malformed:
 		return false
 	}
 	retry := &x.set.Retry
+	if x.failure.Unused() && x.failure.Unread {
+		x.wasted++
+	}
 	limit := retry.Tries
 	if limit == 0 {
 		limit = x.members.ready + 1
 	}
-	if len(x.record.Tries) >= limit || retry.Within > 0 && time.Since(x.record.Time) >= retry.Within {
+	if limit += min(x.wasted, x.members.ready); len(x.record.Tries) >= limit || retry.Within > 0 && time.Since(x.record.Time) >= retry.Within {
 		return false
 	}
 	if x.body != nil && !x.body.again() || x.clientLeft() {
 		return false
 	}
-	if x.failure.Unused() {
+	unread := x.failure.Unread || !x.failure.Sent
+	if x.failure.Unused() && (unread || retry.NonIdempotent || policy.Idempotent(x.r.Method)) {
 		return !retry.Off
 	}
-	return retry.Allows(x.r.Method, x.failure.Sent, x.failure.Cause == pool.Timeout) && x.members.group.MayRetry()
+	return retry.Allows(x.r.Method, !unread, x.failure.Cause == pool.Timeout) && x.members.group.MayRetry()
 }
 
 // unanswered answers a request that no endpoint did.

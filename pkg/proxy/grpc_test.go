@@ -9,8 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
@@ -237,5 +240,52 @@ func TestStreamIsCancelled(t *testing.T) {
 				t.Errorf("%+v", s)
 			}
 		})
+	}
+}
+
+// leaving is an endpoint that ends: it reads each request and says that it has not begun it.
+func leaving(t *testing.T) string {
+	t.Helper()
+	return raw(t, func(c net.Conn) {
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		f := http2.NewFramer(c, c)
+		_ = f.WriteSettings()
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			if frame.Header().Flags.Has(http2.FlagDataEndStream) && frame.Header().Type == http2.FrameData {
+				_ = f.WriteGoAway(0, http2.ErrCodeNo, nil)
+				stall(c)
+			}
+		}
+	})
+}
+
+// TestGoAway: a call that the endpoint has read and refused to begin (RFC 9113 section 6.8) is sent to another one, although it is a
+// POST, body and all.
+func TestGoAway(t *testing.T) {
+	addresses := []string{leaving(t), leaving(t), grpcApp(t, false)}
+	r := newRig(t, tableOf(addresses, with(speaks(policy.GRPC))))
+	req, err := http.NewRequest(http.MethodPost, "https://"+r.secure+"/", strings.NewReader("a\nb\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "app.test"
+	req.Header.Set("Content-Type", "application/grpc")
+	res, err := r.client(true).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != 200 || string(body) != "got a\ngot b\n" || res.Trailer.Get("Grpc-Status") != "0" {
+		t.Errorf("%s %q %v %v", res.Status, body, res.Trailer, err)
+	}
+	if rec := r.record(1); len(rec.Tries) != 3 {
+		t.Errorf("tries %+v", rec.Tries)
 	}
 }

@@ -53,6 +53,7 @@ func (x *exchange) headers() bool {
 		x.put(h, "Connection", slotConnection, "Upgrade")
 	}
 	x.call.Timeouts = x.timeouts()
+	x.call.Fresh = x.body != nil && x.body.length > replayBound && !x.body.whole
 	return false
 }
 

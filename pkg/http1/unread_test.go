@@ -1,0 +1,129 @@
+//go:build linux
+
+package http1
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestUnread: what is known about a request that got no answer. It is written to a kept connection on which the endpoint does
+// something before, unseen, or after it has read the request.
+func TestUnread(t *testing.T) {
+	short := func() *http.Request { return postOf("hello") }
+	long := func() *http.Request { return postOf(strings.Repeat("x", 40<<10)) }
+	endless := func() *http.Request { r := postOf(""); r.Body, r.ContentLength = io.NopCloser(zeros{}), -1; return r }
+	for _, c := range []struct {
+		name    string
+		request func() *http.Request
+		unseen  func(net.Conn)
+		answer  func(*client)
+		unread  bool
+	}{
+		{"closed before", short, closeIt, nil, true},
+		{"closed before, long body", long, closeIt, nil, true},
+		{"reset before", short, resetIt, nil, true},
+		{"closed when it was read", short, nil, (*client).readRequest, false},
+		{"closed when it was read, long body", long, nil, (*client).readRequest, false},
+		{"closed when some of it was read", endless, nil, func(up *client) { up.request() }, true},
+		{"reset for bytes not read", short, nil, func(up *client) { eventually(t, "it arrives", func() bool { return arrived(up.Conn) }) }, true},
+		{"half-closed before", short, func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite() }, (*client).readRequest, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ready, conns := make(chan struct{}), make(chan net.Conn, 1)
+			tr := upstream(t, func(up *client) {
+				up.request()
+				up.say(okResponse)
+				<-ready
+				if c.unseen != nil {
+					c.unseen(up.Conn)
+				}
+				conns <- up.Conn
+				if c.answer != nil {
+					c.answer(up)
+				}
+			})
+			if got := get(t, tr); got != `200 "hi"` {
+				t.Fatal(got)
+			}
+			conn, _ := tr.pop()
+			close(ready)
+			<-conns
+			if c.unseen != nil {
+				eventually(t, "the end arrives", func() bool { return conn.wire.state() == socketGone })
+			}
+			e := roundTripOn(t, tr, conn, c.request())
+			if e.Unread != c.unread || e.Received || !e.Reused {
+				t.Errorf("%+v, %v", e, e)
+			}
+		})
+	}
+}
+
+// TestUnreadNeedsAnEnd: silence proves nothing, whatever was acknowledged; nor does a reset that comes late.
+func TestUnreadNeedsAnEnd(t *testing.T) {
+	tr := upstream(t, func(up *client) { up.request(); up.request() })
+	if e := roundTripError(t, tr, postOf("hello"), &Call{Timeouts: Timeouts{FirstByte: 10 * time.Millisecond}}); e.Unread || !e.Timeout() {
+		t.Errorf("%+v", e)
+	}
+	x := &clientExchange{reused: true, sent: true, begun: now() - int64(2*resetSoon)}
+	if x.unread(errReset()) {
+		t.Error("a reset two seconds after the request counts")
+	}
+	x.begun = now()
+	if !x.unread(errReset()) {
+		t.Error("a reset at once does not count")
+	}
+	if x.reused = false; x.unread(errReset()) {
+		t.Error("a reset on a new connection counts")
+	}
+}
+
+func postOf(body string) *http.Request {
+	r := newRequest()
+	r.Method, r.Body, r.ContentLength = http.MethodPost, io.NopCloser(strings.NewReader(body)), int64(len(body))
+	return r
+}
+
+func closeIt(c net.Conn) { _ = c.Close() }
+
+func resetIt(c net.Conn) { _ = c.(*net.TCPConn).SetLinger(0); _ = c.Close() }
+
+func errReset() error {
+	return &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+}
+
+// readRequest reads a request to its end.
+func (c *client) readRequest() {
+	if r := c.request(); r != nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
+}
+
+// arrived reports whether c has something to read.
+func arrived(c net.Conn) bool {
+	var w wire
+	w.open(c)
+	return w.state() == socketReady
+}
+
+// roundTripOn makes a request on a certain connection, in whatever state that is.
+func roundTripOn(t *testing.T, tr *Transport, conn *upstreamConn, r *http.Request) *Error {
+	t.Helper()
+	x := takeClientExchange(tr, r, nil)
+	if err := errors.Join(x.checkRequest(), x.renderRequest()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := x.roundTrip(conn)
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%T %v", err, err)
+	}
+	return e
+}

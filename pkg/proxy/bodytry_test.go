@@ -1,0 +1,87 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestOneTryReads: a try that is over, whose transport has not noticed yet, gets nothing of the client's body any more.
+func TestOneTryReads(t *testing.T) {
+	text := strings.Repeat("0123456789", 10_000)
+	b := &clientBody{from: strings.NewReader(text), length: int64(len(text))}
+	first := b.try()
+	if !b.again() {
+		t.Fatal("nothing was read, and it cannot be tried again")
+	}
+	second := b.try()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if n, err := first.Read(make([]byte, 100)); n != 0 || !errors.Is(err, errOver) {
+			t.Errorf("the try that is over has read %d bytes: %v", n, err)
+		}
+		if first.(*bodyTry).Beneath() != nil {
+			t.Error("the try that is over may read beside")
+		}
+	})
+	got, err := io.ReadAll(second)
+	if err != nil || string(got) != text {
+		t.Errorf("%d bytes of %d: %v", len(got), len(text), err)
+	}
+	wg.Wait()
+	if b.again() {
+		t.Error("a body that is too large to be kept can be tried again")
+	}
+}
+
+// TestTryWhileReading: a try may end while its transport waits for the client. The next one loses nothing, and what the client sends
+// from then on is its own.
+func TestTryWhileReading(t *testing.T) {
+	from, client := io.Pipe()
+	b := &clientBody{from: from, length: 5}
+	first, over := b.try(), make(chan error)
+	go func() {
+		if n, err := first.Read(make([]byte, 5)); n != 2 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		n, err := first.Read(make([]byte, 5)) // until "l" comes
+		if n != 0 {
+			t.Errorf("the try that is over has read %d bytes", n)
+		}
+		over <- err
+	}()
+	send(t, client, "he")
+	for waiting := false; !waiting; {
+		b.mu.Lock()
+		waiting = b.reading && len(b.ahead) == 2
+		b.mu.Unlock()
+	}
+	if !b.again() {
+		t.Fatal("all that was read is kept, and it cannot be tried again")
+	}
+	second, read := b.try(), make(chan string)
+	go func() {
+		got, err := io.ReadAll(second)
+		if err != nil {
+			t.Error(err)
+		}
+		read <- string(got)
+	}()
+	send(t, client, "l")
+	if err := <-over; !errors.Is(err, errOver) {
+		t.Error(err)
+	}
+	send(t, client, "lo")
+	if got := <-read; got != "hello" {
+		t.Errorf("%q", got)
+	}
+}
+
+func send(t *testing.T, client io.Writer, text string) {
+	t.Helper()
+	if _, err := io.WriteString(client, text); err != nil {
+		t.Fatal(err)
+	}
+}
