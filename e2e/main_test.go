@@ -12,12 +12,18 @@ import (
 	"testing"
 
 	"github.com/usher-ingress/usher/e2e/cluster"
+	"github.com/usher-ingress/usher/e2e/traffic"
 )
 
 // binaryVariable names the usher to test; without it one is built from source.
 const binaryVariable = "USHER_E2E_BINARY"
 
-func TestMain(m *testing.M) { cluster.Main(tests{m}, buildUsher) }
+func TestMain(m *testing.M) {
+	if traffic.IsPod() {
+		os.Exit(traffic.RunPod())
+	}
+	cluster.Main(tests{m}, buildUsher)
+}
 
 // buildUsher builds the program with the race detector and leaves its path in
 // the environment.

@@ -89,10 +89,13 @@ func (u *usher) stop() error {
 }
 
 // tail is the end of what the replica has printed, less the requests that went
-// well.
+// well; of a data race all of it.
 func (u *usher) tail() string {
+	if _, race, found := strings.Cut(u.process.Log(), "WARNING: DATA RACE"); found {
+		return race
+	}
 	lines := slices.DeleteFunc(strings.Split(u.process.Log(), "\n"), func(line string) bool {
-		return strings.Contains(line, `"status":200`)
+		return strings.Contains(line, `"status":200`) || strings.Contains(line, `"status":101`)
 	})
 	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }
