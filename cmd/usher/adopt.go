@@ -43,8 +43,6 @@ func warnedFlags() map[string]string {
 		"maxmind-retries-count":           "Usher has no GeoIP",
 		"maxmind-retries-timeout":         "Usher has no GeoIP",
 		"report-node-internal-ip-address": "status takes its addresses from --publish-service or --publish-status-address",
-		"tcp-services-configmap":          "TCP services are not supported by this release: their ports are not listened on",
-		"udp-services-configmap":          "UDP services are not supported by this release: their ports are not listened on",
 		"validating-webhook":              "this release has no admission webhook; remove ingress-nginx's ValidatingWebhookConfiguration, or Ingresses cannot be changed",
 	}
 }

@@ -44,6 +44,8 @@ type objectFlags struct {
 	allowUpstream      []string
 	disableCatchAll    bool
 	passthrough        bool
+	tcpServices        string
+	udpServices        string
 	zone               string
 
 	set *pflag.FlagSet
@@ -69,6 +71,8 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.StringSliceVar(&f.allowUpstream, "allow-upstream-cidr", nil, "let backends have addresses in these `CIDRs`, although they are loopback, link-local or the API server's")
 	set.BoolVar(&f.disableCatchAll, "disable-catch-all", false, "ignore rules without a host and Ingresses with a default backend only")
 	set.BoolVar(&f.passthrough, "enable-ssl-passthrough", false, "honour the annotation ssl-passthrough, by which TLS of a host is not ended here; paths that ask for it without this answer 503")
+	set.StringVar(&f.tcpServices, "tcp-services-configmap", "", "`namespace/name` of the ConfigMap of TCP services: \"PORT\": namespace/service:port[:PROXY][:PROXY]")
+	set.StringVar(&f.udpServices, "udp-services-configmap", "", "`namespace/name` of a ConfigMap of UDP services, each of which is reported as not served")
 	set.StringVar(&f.zone, "zone", "", "`zone` this Usher runs in; endpoints hinted for it are preferred")
 }
 
@@ -117,6 +121,8 @@ func (f *objectFlags) resolveOptions() (resolve.Options, error) {
 		{"default-ssl-certificate", f.defaultCertificate, &o.DefaultCertificate},
 		{"session-key-secret", f.sessionKey, &o.StickySecret},
 		{"default-backend-service", f.defaultBackend, &o.DefaultBackend},
+		{"tcp-services-configmap", f.tcpServices, &o.TCPServices},
+		{"udp-services-configmap", f.udpServices, &o.UDPServices},
 	} {
 		key, err := parseKey(k.flag, k.value)
 		if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/usher-ingress/usher/pkg/object"
@@ -64,7 +65,7 @@ func (f *objectFlags) clusterOptions() (source.ClusterOptions, *rest.Config, err
 	o := source.ClusterOptions{
 		Client:        client,
 		Namespace:     f.namespace,
-		ConfigMaps:    named(resolved.ConfigMap),
+		ConfigMaps:    slices.Concat(named(resolved.ConfigMap), named(resolved.TCPServices), named(resolved.UDPServices)),
 		Secrets:       append(named(resolved.DefaultCertificate), named(resolved.StickySecret)...),
 		Services:      named(resolved.DefaultBackend),
 		SecretsByName: f.secretsByName,

@@ -76,6 +76,7 @@ type service struct {
 	certificates *certs.Selector
 	tickets      *certs.Tickets
 	server       *server.Server
+	ports        *tcpPorts
 	controller   *controller.Controller
 	admin        *admin.Admin
 	adminAt      net.Listener
@@ -103,12 +104,14 @@ func newService(f *serveFlags, c console) (*service, error) {
 		return nil, err
 	}
 	s.tickets = cluster.tickets(f, s.certificates, s.log)
+	s.ports = newTCPPorts(cluster.source)
+	options.OwnPorts = []uint16{f.httpPort, f.httpsPort, f.adminPort}
 	s.controller = controller.New(controller.Options{
-		Source:   cluster.source,
+		Source:   s.ports,
 		Resolver: resolve.New(options),
 		Live:     s.live,
 		Retain:   s.dataPlane.retain,
-		Publish: publishers(s.dataPlane.settle, s.ticketKey, newTeller(s.log).publish,
+		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.ports.publish, newTeller(s.log).publish,
 			(&counter{metrics: s.metrics, byHost: f.metricsByHost}).publish, cluster.publish),
 		Observer: &turns{metrics: s.metrics, log: s.log},
 	})
@@ -136,6 +139,8 @@ func (s *service) newServers(b build) error {
 			return t != nil && t.Policy != nil && t.Policy.Headers.KeepUnderscores
 		},
 		Passthrough: s.dataPlane.proxy,
+		Streams:     s.dataPlane.proxy,
+		TCP:         s.flags.listen,
 		ProxyProtocol: func(peer netip.Addr) time.Duration {
 			t := s.live.Load()
 			if t == nil || t.Policy == nil {
@@ -150,6 +155,7 @@ func (s *service) newServers(b build) error {
 	if err := s.server.Listen(); err != nil {
 		return err
 	}
+	s.ports.listen = s.server.ListenTCP
 	s.metrics.ConnectionsFrom(s.server.Connections)
 	address := net.JoinHostPort(s.flags.adminBind, strconv.Itoa(int(s.flags.adminPort)))
 	if s.adminAt, err = net.Listen("tcp", address); err != nil {
@@ -175,6 +181,7 @@ func (s *service) addParts(cluster *cluster) {
 	s.parts.Add(s.server.Serve, func(error) { _ = s.server.Close() })
 	ctx, cancel := context.WithCancel(context.Background())
 	s.parts.Add(func() error { return s.controller.Run(ctx) }, func(error) { cancel() })
+	s.parts.Add(func() error { return s.ports.follow(ctx) }, func(error) { cancel() })
 	s.parts.Add(func() error { return s.tickets.Run(ctx) }, func(error) { cancel() })
 	s.parts.Add(func() error { return s.admin.Serve(s.adminAt) }, func(error) { _ = s.admin.Close() })
 	s.parts.Add(func() error { return s.announce(ctx) }, func(error) { cancel() })

@@ -138,10 +138,10 @@ func TestAdoptMode(t *testing.T) {
 	folder := t.TempDir()
 	text := strings.NewReplacer("usher.dev/ingress-controller", nginxController, "name: usher}", "name: nginx}", "ClassName: usher", "ClassName: nginx").Replace(site("web", backend(t, says("one"))))
 	write(t, folder, "all.yaml", text)
-	p := serve(t, "--manifests", folder, "--controller-class="+nginxController, "--enable-ssl-passthrough", "--tcp-services-configmap", "a/b",
+	p := serve(t, "--manifests", folder, "--controller-class="+nginxController, "--enable-ssl-passthrough", "--tcp-services-configmap", "a/b", "--disable-leader-election",
 		"--sync-period=10m", "--status-port", "10246", "--enable-metrics=true", "--v=2", "--default-server-port=8181", "--enable-topology-aware-routing")
 	p.expect("/", 200, "one")
-	for _, want := range []string{"--tcp-services-configmap a/b is not honoured", "--sync-period", "--status-port"} {
+	for _, want := range []string{"--disable-leader-election true is not honoured", "ConfigMap of services a/b does not exist", "--sync-period", "--status-port"} {
 		if !strings.Contains(p.err.String(), want) {
 			t.Errorf("the log does not say %q", want)
 		}

@@ -72,4 +72,5 @@ type Change struct {
 type Problem struct {
 	Where   string // "shop.yaml:12", or the API path
 	Message string
+	Port    uint16 // if not 0, a TCP port that could not be listened on; Where is empty then
 }

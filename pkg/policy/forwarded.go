@@ -47,6 +47,9 @@ func (f *Forwarded) ProxyHeader(peer netip.Addr) time.Duration {
 	return f.ProxyTimeout
 }
 
+// Believes tells whether a peer is one of those whose word about the client counts.
+func (f *Forwarded) Believes(peer netip.Addr) bool { return f.inTrusted(peer.Unmap()) }
+
 // TrustsEveryone tells whether any client can choose its own address: headers are believed and nobody said from whom.
 func (f *Forwarded) TrustsEveryone() bool {
 	if !f.Use && !f.RealIP && !f.ProxyProtocol {

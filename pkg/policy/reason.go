@@ -71,6 +71,9 @@ const (
 	PortByTarget           Reason = "port-by-target-port"
 	HostSettingConflict    Reason = "host-setting-conflict"
 	PassthroughPath        Reason = "passthrough-path"
+	BadTCPService          Reason = "bad-tcp-service"
+	UDPService             Reason = "udp-service"
+	PortUnavailable        Reason = "port-unavailable"
 )
 
 // ReasonDoc explains a Reason to the person who meets it.
@@ -165,6 +168,9 @@ func objectReasons() []ReasonDoc {
 		{PortByTarget, 0, "The backend's port is a targetPort of the Service rather than one of its ports, which ingress-nginx accepts too.", "Write the Service's own port: other controllers and `kubectl` find nothing by its targetPort."},
 		{HostSettingConflict, 0, "Another, older Ingress already makes this setting for the whole host.", "Make it on one Ingress of the host only, or the same on all."},
 		{PassthroughPath, 503, "An Ingress with ssl-passthrough has a path that cannot be passed through.", "Give it a host and the path /, and start Usher with --enable-ssl-passthrough."},
+		{BadTCPService, 0, "An entry of the ConfigMap of TCP services cannot be used.", "Write \"PORT\": namespace/service:port as the message says."},
+		{UDPService, 0, "An entry of the ConfigMap of UDP services, which are not forwarded.", "Give the Service type LoadBalancer or NodePort."},
+		{PortUnavailable, 0, "The port of a TCP service cannot be listened on.", "Free the port, or give the container the right to open it; ports below 1024 need NET_BIND_SERVICE."},
 		{UnsupportedProtocol, 503, "The backend's protocol is not one Usher speaks.", "Use HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP."},
 	}
 }

@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
+	"strconv"
 	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
@@ -46,6 +48,26 @@ func (p *Proxy) Pass(client net.Conn, serverName string) bool {
 	}
 	p.stream(client, t, &stream{kind: kindPassthrough, to: to, name: name})
 	return true
+}
+
+// Introduction implements server.Streams: a header is wanted where the service says so, from those who are believed.
+func (p *Proxy) Introduction(port uint16, peer netip.Addr) (wait time.Duration, ok bool) {
+	t := p.tables.Load()
+	if t == nil || t.Policy == nil {
+		return 0, false
+	}
+	if s := t.Service(port); s == nil || !s.ProxyHeader {
+		return 0, s != nil
+	}
+	return t.Policy.Forwarded.ProxyTimeout, t.Policy.Forwarded.Believes(peer)
+}
+
+// Stream serves a connection of the TCP service at port to its end.
+func (p *Proxy) Stream(client net.Conn, port uint16) {
+	t := p.tables.Load()
+	if s := t.Service(port); s != nil {
+		p.stream(client, t, &stream{kind: kindTCP, to: s.Stream, name: strconv.Itoa(int(port))})
+	}
 }
 
 // stream is one connection on its way.

@@ -59,10 +59,11 @@ type slot struct {
 	diagnostics []route.Diagnostic
 }
 
-// user is an Ingress that names a backend, and where; nil is the controller's own default backend.
+// user is an Ingress that names a backend, and where, or a TCP service; neither is the controller's own default backend.
 type user struct {
 	ingress *ingress
 	field   string
+	stream  *tcpService
 }
 
 func newBackends() backends {
@@ -182,6 +183,7 @@ func (r *Resolver) move(s *slot, index int) {
 		if u.ingress == nil || u.ingress.catchAll {
 			r.work.catchAll = true
 		}
+		r.work.streams = r.work.streams || u.stream != nil
 		if u.ingress == nil {
 			continue
 		}
@@ -231,7 +233,13 @@ type note struct {
 
 func (n note) tell(s *slot, u user) route.Diagnostic {
 	origin := policy.Origin{Object: serviceRef(s.key.service), Field: "metadata.name"}
-	if u.ingress != nil {
+	switch {
+	case u.stream != nil:
+		origin = u.stream.origin
+		if n.severity == route.Error {
+			n.effect = fmt.Sprintf("connections to port %d are closed", u.stream.port)
+		}
+	case u.ingress != nil:
 		origin = u.ingress.at(u.field)
 		n = n.atCanary(s, u.ingress)
 	}

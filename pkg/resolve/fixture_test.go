@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -117,6 +118,13 @@ func parseFlags(t *testing.T, head string) resolve.Options {
 	}
 	set.Func("configmap", "", key(&o.ConfigMap))
 	set.Func("default-ssl-certificate", "", key(&o.DefaultCertificate))
+	set.Func("tcp-services-configmap", "", key(&o.TCPServices))
+	set.Func("udp-services-configmap", "", key(&o.UDPServices))
+	set.Func("http-port", "", func(s string) error {
+		port, err := strconv.ParseUint(s, 10, 16)
+		o.OwnPorts = append(o.OwnPorts, uint16(port))
+		return err
+	})
 	set.Func("default-backend-service", "", key(&o.DefaultBackend))
 	set.Func("annotations-prefix", "", func(s string) error { o.AnnotationPrefixes = []string{"usher.dev/", s + "/"}; return nil })
 	set.Func("allow-upstream-cidr", "", func(s string) error {

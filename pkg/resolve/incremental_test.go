@@ -40,6 +40,7 @@ func runIncremental(t *testing.T, pool []*object.Snapshot, seed uint64) {
 	options := resolve.Options{
 		ControllerClass: "usher.dev/ingress-controller", IngressClass: "usher",
 		ConfigMap: object.Key{Namespace: "usher", Name: "config"}, DefaultCertificate: object.Key{Namespace: "usher", Name: "default"},
+		TCPServices: object.Key{Namespace: "usher", Name: "tcp"}, UDPServices: object.Key{Namespace: "usher", Name: "udp"}, Passthrough: seed%2 == 0,
 		WithoutClass: seed%2 == 0, DisableCatchAll: seed%5 == 0, Zone: []string{"", "a"}[seed%2],
 	}
 	if seed%3 == 0 {
@@ -108,12 +109,27 @@ func checkTable(t *testing.T, table *route.Table) {
 			t.Fatalf("backend %s: reason %q with %d endpoints", b.Name, b.Reason, len(b.Endpoints))
 		}
 	}
+	passes := false
+	for i := range table.TCP {
+		if table.To(table.TCP[i].Stream) == nil || table.Service(table.TCP[i].Port) != &table.TCP[i] {
+			t.Fatalf("TCP service %+v", table.TCP[i])
+		}
+	}
 	for _, h := range table.Hosts.All() {
+		if s := h.Passthrough; s != nil {
+			passes = true
+			if (s.Broken == "") != (table.To(s) != nil) || s.Policy == nil {
+				t.Fatalf("host %s is passed through to %+v", h.Name, s)
+			}
+		}
 		for _, r := range append(slices.Clone(h.Paths.All()), h.Default) {
 			if r != nil && (r.Broken == "") != (table.Backend(r) != nil) || r != nil && (r.Policy == nil || r.Host != h.Name) {
 				t.Fatalf("route %+v of host %q", r, h.Name)
 			}
 		}
+	}
+	if passes != table.Passes {
+		t.Fatalf("Passes is %v", table.Passes)
 	}
 }
 

@@ -115,7 +115,7 @@ func (r *Resolver) enter(in *ingress) {
 		r.work.catchAll = true
 	}
 	for _, u := range in.uses {
-		r.backends.acquire(u.key, user{in, u.field})
+		r.backends.acquire(u.key, user{ingress: in, field: u.field})
 	}
 	r.tls.enter(in, &r.work)
 }

@@ -50,6 +50,9 @@ type Options struct {
 	AllowLoopback bool
 	// DisableCatchAll ignores host-less rules and Ingresses that have a default backend only.
 	DisableCatchAll bool
+	// TCPServices and UDPServices are ConfigMaps of services by port; OwnPorts are those that no service can have.
+	TCPServices, UDPServices object.Key
+	OwnPorts                 []uint16
 	// Passthrough honours ssl-passthrough.
 	Passthrough bool
 	// Zone is where Usher runs; endpoints hinted for it are preferred. Empty ignores hints.
@@ -69,6 +72,7 @@ type Resolver struct {
 	catchAll  []*ingress
 	backends  backends
 	tls       tlsNames
+	streams   streams
 	passing   map[string]bool // hosts with ssl-passthrough
 	problems  ledger
 	sources   []route.Diagnostic // of Snapshot.Problems
@@ -91,6 +95,7 @@ type work struct {
 	states   map[object.Key]bool // Ingresses read again
 	catchAll bool
 	classes  bool
+	streams  bool // places of their backends changed
 }
 
 // New returns a Resolver that has seen nothing yet.
@@ -121,6 +126,7 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 
 	r.resolveClasses(changed)
 	r.resolveIngresses(changed)
+	r.resolveStreams(changed)
 	r.resolveBackends(changed)
 	r.resolveTLS(changed, now)
 	r.mergeHosts()
@@ -149,6 +155,7 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		Default:      fallback,
 		Policy:       r.classes.global,
 		StickyKeys:   r.sticky,
+		TCP:          r.publishStreams(),
 		Passes:       len(r.passing) > 0,
 		Certificates: r.tls.certificates,
 		Diagnostics:  r.problems.settle(),
@@ -163,6 +170,10 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 func (r *Resolver) reportSources(s *object.Snapshot) {
 	var found []route.Diagnostic
 	for _, p := range s.Problems {
+		if p.Port != 0 {
+			found = append(found, r.closedPort(p))
+			continue
+		}
 		found = append(found, route.Diagnostic{
 			Severity: route.Error, Reason: policy.BadInput, Origin: inputOrigin(p.Where),
 			Message: p.Message, Effect: "this input is not used",

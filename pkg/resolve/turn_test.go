@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/usher-ingress/usher/pkg/object"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/resolve"
@@ -163,6 +165,19 @@ func TestProblems(t *testing.T) {
 	}
 	if table = r.Resolve(&object.Snapshot{}, now); len(table.Diagnostics) != 0 {
 		t.Errorf("got %v after the input was corrected", table.Diagnostics)
+	}
+}
+
+// A port that could not be listened on is told at the entry that wants it.
+func TestPortProblem(t *testing.T) {
+	r := resolve.New(resolve.Options{TCPServices: object.Key{Namespace: "usher", Name: "tcp"}})
+	s := &object.Snapshot{
+		ConfigMaps: map[object.Key]*corev1.ConfigMap{{Namespace: "usher", Name: "tcp"}: {}},
+		Problems:   []object.Problem{{Port: 5432, Message: "address already in use"}},
+	}
+	want := `error port-unavailable ConfigMap usher/tcp data["5432"]: port 5432 cannot be listened on: address already in use; connections to it are refused; it is tried again`
+	if table := r.Resolve(s, now); len(table.Diagnostics) != 1 || table.Diagnostics[0].String() != want {
+		t.Errorf("got %v, want %s", table.Diagnostics, want)
 	}
 }
 

@@ -29,6 +29,7 @@ func (t *Table) Print(w io.Writer) {
 		p.printf("any other request\n")
 		p.route("default", t.Default)
 	}
+	p.streams()
 	p.backends()
 	p.certificates()
 }
@@ -73,6 +74,20 @@ func (p *printer) hosts() {
 		if h.Default != nil {
 			p.route("default", h.Default)
 		}
+	}
+}
+
+func (p *printer) streams() {
+	for i := range p.table.TCP {
+		s := &p.table.TCP[i]
+		line := fmt.Sprintf("port %d/TCP  -> %s", s.Port, p.goal(&Route{Backend: s.Stream.Backend, Broken: s.Stream.Broken}))
+		if s.ProxyHeader {
+			line += ", PROXY protocol in"
+		}
+		if s.Stream.ProxyProtocol > 0 {
+			line += ", PROXY protocol out"
+		}
+		p.printf("%s  by %s\n", line, s.Stream.Origin)
 	}
 }
 

@@ -1,6 +1,10 @@
 package route
 
-import "github.com/usher-ingress/usher/pkg/policy"
+import (
+	"slices"
+
+	"github.com/usher-ingress/usher/pkg/policy"
+)
 
 // Stream is where connections go whose bytes are passed on as they are.
 type Stream struct {
@@ -26,4 +30,20 @@ func (t *Table) PassedThrough(name string) *Stream {
 		return host.Passthrough
 	}
 	return nil
+}
+
+// TCPService is a port whose connections go to a backend as they are.
+type TCPService struct {
+	Port        uint16
+	ProxyHeader bool // clients come with a PROXY protocol header
+	Stream      *Stream
+}
+
+// Service is what listens on a port, or nil.
+func (t *Table) Service(port uint16) *TCPService {
+	i, found := slices.BinarySearchFunc(t.TCP, port, func(s TCPService, port uint16) int { return int(s.Port) - int(port) })
+	if !found {
+		return nil
+	}
+	return &t.TCP[i]
 }

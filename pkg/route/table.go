@@ -32,6 +32,8 @@ type Table struct {
 	// StickyKeys sign and check session cookies; the same on every replica. The pointer changes exactly when the keys do.
 	StickyKeys *policy.StickyKeys
 
+	// TCP are the ports whose connections are passed on as they are, in order.
+	TCP []TCPService
 	// Passes tells whether any host has Passthrough.
 	Passes bool
 

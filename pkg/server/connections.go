@@ -66,7 +66,7 @@ func (c *connections) all() []net.Conn {
 //	handshake  in the PROXY protocol header or the TLS handshake
 //	active     with a request in flight
 //	idle       kept alive between two requests, or before the first
-//	upgraded   taken over by the handler: WebSockets and the like; during a drain also those that came late
+//	upgraded   passed on as they are, or taken over by the handler: WebSockets and the like; during a drain also those that came late
 func (s *Server) Connections(tell func(listener, state string, count int64)) {
 	plain, secure := s.plain.Stats(), s.secure.Stats()
 	begun := s.conns.begun(nameHTTP)
@@ -76,6 +76,9 @@ func (s *Server) Connections(tell func(listener, state string, count int64)) {
 	tell(nameHTTP, "upgraded", max(0, s.conns.on(nameHTTP)-plain.Open-begun))
 
 	handshakes, open2, active2 := s.conns.begun(nameHTTPS), s.http2.open.Load(), s.http2.active.Load()
+	opening := s.conns.begun(nameTCP)
+	tell(nameTCP, "handshake", opening)
+	tell(nameTCP, "upgraded", max(0, s.conns.on(nameTCP)-opening))
 	tell(nameHTTPS, "handshake", handshakes)
 	tell(nameHTTPS, "active", secure.Active+active2)
 	tell(nameHTTPS, "idle", secure.Idle+max(0, open2-active2))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -105,12 +106,14 @@ func (s *Server) stopAccepting() {
 		s.stopped = true
 		close(s.stopping)
 	}
+	open := slices.Clone(s.listeners)
+	for _, l := range s.tcp {
+		open = append(open, l...)
+	}
 	s.mu.Unlock()
-	for _, l := range s.listeners {
+	for _, l := range open {
 		_ = l.SetDeadline(time.Now().Add(queueTime))
 	}
 	s.accepting.Wait()
-	for _, l := range s.listeners {
-		_ = l.Close() // those that never served
-	}
+	closeListeners(open) // those that never served
 }

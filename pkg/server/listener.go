@@ -17,6 +17,7 @@ import (
 type listener struct {
 	socket
 	name   string
+	port   uint16      // of a TCP service; 0 for HTTP
 	tls    *tls.Config // nil for plain HTTP
 	server *Server
 }
@@ -82,6 +83,10 @@ func (l *listener) serve(socket *net.TCPConn) {
 	s.conns.begins(l.name, 1)
 	begun := sync.OnceFunc(func() { s.conns.begins(l.name, -1) })
 	defer begun()
+	if l.port != 0 {
+		l.serveTCP(socket, begun)
+		return
+	}
 	conn, ok := s.introduce(socket)
 	switch {
 	case !ok:

@@ -34,6 +34,7 @@ const (
 	headerMalformed = "malformed"
 	headerTimeout   = "timeout"
 	headerLeft      = "client-left"
+	headerUntrusted = "untrusted" // at a TCP service that wants one; elsewhere nobody looks
 )
 
 var (
@@ -55,7 +56,11 @@ func (s *Server) introduce(conn *net.TCPConn) (net.Conn, bool) {
 	if s.options.ProxyProtocol == nil {
 		return conn, true
 	}
-	wait := s.options.ProxyProtocol(peerOf(conn))
+	return s.introduced(conn, s.options.ProxyProtocol(peerOf(conn)))
+}
+
+// introduced waits for the header for so long, if at all.
+func (s *Server) introduced(conn *net.TCPConn, wait time.Duration) (net.Conn, bool) {
 	if wait <= 0 {
 		return conn, true
 	}
@@ -72,7 +77,7 @@ func (s *Server) introduce(conn *net.TCPConn) (net.Conn, bool) {
 		return conn, true
 	}
 	s.observer.ProxyHeader(headerOK)
-	return &introduced{socketConn: conn, remote: source, local: destination}, true
+	return &introducedConn{socketConn: conn, remote: source, local: destination}, true
 }
 
 func headerFault(err error) string {
@@ -163,9 +168,9 @@ func parseProxyHeader(header []byte) (*proxyproto.Header, error) {
 	return parsed, nil
 }
 
-// introduced is a connection under the addresses that a PROXY header tells. It leaves the bytes alone: TCPConn is how http1 finds the
+// introducedConn is a connection under the addresses that a PROXY header tells. It leaves the bytes alone: TCPConn is how http1 finds the
 // socket, which it then uses directly.
-type introduced struct {
+type introducedConn struct {
 	socketConn
 	remote net.Addr
 	local  net.Addr
@@ -175,10 +180,10 @@ type introduced struct {
 type socketConn = *net.TCPConn
 
 // TCPConn returns the socket.
-func (c *introduced) TCPConn() *net.TCPConn { return c.socketConn }
+func (c *introducedConn) TCPConn() *net.TCPConn { return c.socketConn }
 
 // RemoteAddr is the client's address.
-func (c *introduced) RemoteAddr() net.Addr { return c.remote }
+func (c *introducedConn) RemoteAddr() net.Addr { return c.remote }
 
 // LocalAddr is the address the client connected to.
-func (c *introduced) LocalAddr() net.Addr { return c.local }
+func (c *introducedConn) LocalAddr() net.Addr { return c.local }

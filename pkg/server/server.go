@@ -40,6 +40,9 @@ type Options struct {
 	ProxyProtocol func(peer netip.Addr) time.Duration
 	// Passthrough takes over TLS connections for some names before TLS is ended; nil takes none.
 	Passthrough Passthrough
+	// TCP gives the addresses to listen on at the port of a TCP service, and Streams serves its connections; see ListenTCP.
+	TCP     func(port uint16) []string
+	Streams Streams
 	// Refused makes the body of the answer to a request that Handler never sees, may set fields of that answer, and is where such
 	// requests are logged and counted. Of the request RemoteAddr, TLS and context are there, the rest as far as it was understood.
 	// nil answers with the status alone.
@@ -70,6 +73,7 @@ type Observer interface {
 const (
 	nameHTTP  = "http"
 	nameHTTPS = "https"
+	nameTCP   = "tcp" // of all TCP services
 )
 
 // Server is the client-facing side of Usher. Make it with New; then Listen, Serve, and at the end Drain.
@@ -86,6 +90,7 @@ type Server struct {
 	conns     *connections
 
 	mu        sync.Mutex
+	tcp       map[uint16][]*listener // of TCP services
 	stopped   bool
 	stopping  chan struct{}  // closed when no more connections are to be accepted
 	accepting sync.WaitGroup // the accept loops
@@ -101,7 +106,7 @@ func New(o Options) (*Server, error) {
 	if len(o.Secure) > 0 && o.TLS == nil {
 		return nil, errors.New("server: HTTPS addresses without a TLS configuration")
 	}
-	s := &Server{options: o, limits: o.Limits.withDefaults(), log: o.Log, observer: o.Observer, conns: newConnections(), stopping: make(chan struct{}), ended: make(chan struct{})}
+	s := &Server{options: o, limits: o.Limits.withDefaults(), log: o.Log, observer: o.Observer, conns: newConnections(), tcp: map[uint16][]*listener{}, stopping: make(chan struct{}), ended: make(chan struct{})}
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
