@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -141,4 +142,50 @@ func doneOnce(t *testing.T, d *deployment, report traffic.Report, failed int) {
 			t.Errorf("request %s was worked on by %v", id, pods)
 		}
 	}
+}
+
+// TestZeroDropRestart replaces both replicas of Usher, one after the other, behind a TCP balancer that asks them whether they are ready.
+func TestZeroDropRestart(t *testing.T) {
+	s, d := zeroSite(t)
+	const entrance = "192.0.2.200"
+	b, err := traffic.Balance(entrance, "80", "443")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	replica := func() *usher {
+		u := s.start("--access-log=false", "--shutdown-delay=3s")
+		b.Add(&traffic.Target{IP: u.address, Health: u.admin + "/readyz"})
+		return u
+	}
+	healthy := func(n int) {
+		t.Helper()
+		await(t, func() error {
+			if got := b.Healthy(); got != n {
+				return fmt.Errorf("%d replicas are healthy, want %d", got, n)
+			}
+			return nil
+		})
+	}
+	replicas := []*usher{replica(), replica()}
+	healthy(2)
+	site := &traffic.Site{Host: "zero.example", Address: entrance, Restarts: true}
+	load := traffic.Start(site.Mixed(zeroRate(t))...)
+	for _, u := range replicas {
+		if err := load.Await(t.Context(), fewest/4); err != nil {
+			t.Error(err)
+		}
+		if err := u.stop(); err != nil {
+			t.Errorf("end of a replica: %v\n%s", err, u.tail())
+		}
+		healthy(1)
+		replica()
+		healthy(2)
+	}
+	if err := load.Await(t.Context(), fewest/4); err != nil {
+		t.Error(err)
+	}
+	report := finish(t, load)
+	noFailures(t, report)
+	doneOnce(t, d, report, 0)
 }
