@@ -39,8 +39,9 @@ backends may have loopback addresses.
 accepted as they are: those without a meaning here are listed once as ignored, those that would open
 or close something are reported. --ingress-class is then nginx unless given.
 
-SIGTERM makes it not ready, waits --shutdown-delay, takes no more connections, and lets requests in
-flight and WebSockets end for up to --shutdown-grace-period. A second signal ends it at once.
+SIGTERM makes it not ready. It goes on serving for --shutdown-delay and asks clients to connect anew
+when half of that is over; then it takes no more connections, and lets requests in flight and WebSockets
+end for up to --shutdown-grace-period. A second signal ends it at once.
 
 Times are seconds, as 30, or have a unit, as 1m30s.`,
 		Example: `  usher serve --manifests examples/quickstart
@@ -205,21 +206,31 @@ func (s *service) run(stop *stopper) error {
 	return err
 }
 
-// drain ends serving with manners; it returns when nothing is in flight any more, or when time is up.
+// drain ends serving with manners. When the delay is half over, and load balancers have most likely noticed, clients are asked to
+// connect anew. It returns when nothing is in flight any more, or when time is up.
 func (s *service) drain(stop *stopper) error {
 	s.draining.Store(true)
 	delay, grace := time.Duration(s.flags.shutdownDelay), time.Duration(s.flags.shutdownGrace)
 	s.log.Info("draining: not ready any more", zap.Duration("delay", delay), zap.Duration("grace", grace))
-	select {
-	case <-time.After(delay):
-	case <-stop.atOnce.Done():
+	wait(stop.atOnce, delay/2)
+	if delay > 0 {
+		s.server.Farewell()
 	}
+	wait(stop.atOnce, delay-delay/2)
 	ctx, cancel := context.WithTimeout(stop.atOnce, grace)
 	defer cancel()
 	if err := s.server.Drain(ctx); err != nil {
 		s.log.Warn("drain ended early", zap.Error(err))
 	}
 	return nil
+}
+
+// wait waits for d, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 // ready says why no traffic should come, or nil.

@@ -176,7 +176,7 @@ func TestDrain(t *testing.T) {
 		<-release
 		_, _ = io.WriteString(w, "late")
 	})))
-	p := serve(t, "--manifests", folder, "--shutdown-delay=300ms", "--shutdown-grace-period=15")
+	p := serve(t, "--manifests", folder, "--shutdown-delay=3s", "--shutdown-grace-period=15")
 	late := make(chan string, 1)
 	go func() {
 		status, _, body := p.get("site.test", "/late")
@@ -191,6 +191,15 @@ func TestDrain(t *testing.T) {
 		r, _ := http.NewRequest(http.MethodGet, "http://"+p.admin+"/readyz", nil)
 		status, _, _ := p.do(http.DefaultTransport, r)
 		return status == http.StatusServiceUnavailable
+	})
+	p.eventually("clients are asked to connect anew", func() bool {
+		r, _ := http.NewRequest(http.MethodGet, "http://"+p.http+"/healthz", nil)
+		response, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil {
+			return false
+		}
+		_ = response.Body.Close()
+		return response.Close
 	})
 	p.eventually("no more connections", func() bool {
 		c, err := net.Dial("tcp", p.http)

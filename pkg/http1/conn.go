@@ -91,7 +91,7 @@ func (c *serverConn) call(x *exchange) (ok bool) {
 
 // lastRequest reports whether the response must announce the end.
 func (c *serverConn) lastRequest() bool {
-	return c.server.draining.Load() || c.server.maxRequests > 0 && c.served >= c.server.maxRequests
+	return c.server.leaving.Load() || c.server.draining.Load() || c.server.maxRequests > 0 && c.served >= c.server.maxRequests
 }
 
 // clearOwnDeadlines ends what the handler set through ResponseController.

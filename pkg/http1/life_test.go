@@ -231,6 +231,27 @@ func TestContextOfARequest(t *testing.T) {
 	}
 }
 
+// Between requests connections stay, whoever asks is answered, and each answer is the connection's last.
+func TestFarewell(t *testing.T) {
+	s := &Server{Handler: http.HandlerFunc(echo)}
+	addr := serve(t, s)
+	kept, idle := connect(t, addr), connect(t, addr)
+	kept.say(get11).hear("GET")
+	idle.say(get11).hear("GET")
+	eventually(t, "both idle", func() bool { return s.Stats().Idle == 2 })
+	s.Farewell()
+	late := connect(t, addr)
+	for name, c := range map[string]*client{"kept": kept, "new": late} {
+		if got := c.say(get11).hear("GET"); got != `200 close "GET /|x|"` {
+			t.Errorf("%s: %s", name, got)
+		}
+		if rest := c.rest(); rest != "" {
+			t.Errorf("%s: after its last answer: %q", name, rest)
+		}
+	}
+	eventually(t, "one is left, idle", func() bool { return s.Stats().Open == 1 && s.Stats().Idle == 1 })
+}
+
 func TestShutdown(t *testing.T) {
 	release := make(chan struct{})
 	begun := make(chan struct{}, 1)

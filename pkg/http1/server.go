@@ -67,6 +67,7 @@ type Server struct {
 	watchEvery  time.Duration // watchPeriod, but for tests
 	date        atomic.Pointer[dateStamp]
 	stats       serverCounters
+	leaving     atomic.Bool // Farewell was called
 	draining    atomic.Bool // Shutdown was called
 	closing     atomic.Bool // Close was called
 
@@ -223,6 +224,12 @@ func (s *Server) untrack(l net.Listener) {
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
 }
+
+// Farewell lets every connection end with its next response, which says
+// "Connection: close". Who is asked to go that way loses no request, while one
+// that is on its way to an idle connection is lost when that is closed. New
+// connections are served, one request each; Shutdown is to follow.
+func (s *Server) Farewell() { s.leaving.Store(true) }
 
 // Shutdown closes the listeners and the idle connections, lets requests in
 // progress finish with "Connection: close", and waits for them until ctx is

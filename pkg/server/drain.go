@@ -12,6 +12,15 @@ import (
 // settle is how long a drain lets connections that have just come say what they came for. Idle connections are closed after it.
 const settle = 50 * time.Millisecond
 
+// Farewell asks every client to take its next request elsewhere, by "Connection: close" or GOAWAY, while all are still served, also on new
+// connections. It is for the time before Drain, when load balancers send nobody new any more: a connection that Drain finds idle is
+// closed, and a request on its way there is lost.
+func (s *Server) Farewell() {
+	s.plain.Farewell()
+	s.secure.Farewell()
+	s.http2.farewell()
+}
+
 // Drain ends the server with manners: it stops accepting, closes idle connections, and waits for requests in flight and upgraded
 // connections. When ctx ends first it cuts what is left and returns an error that says how many those were.
 func (s *Server) Drain(ctx context.Context) error {

@@ -77,6 +77,26 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 	}
 }
 
+// TestFarewell: clients that are asked to go elsewhere are answered until they have.
+func TestFarewell(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })
+	one, two := client(t, "http/1.1"), client(t)
+	_, first1 := get(t, one, "https://"+s.https)
+	_, first2 := get(t, two, "https://"+s.https)
+	s.Farewell()
+	last, last1 := get(t, one, "https://"+s.https)
+	if !last.Close || last1 != first1 {
+		t.Errorf("HTTP/1.1: Connection: close is %v; on %s after %s", last.Close, last1, first1)
+	}
+	until(t, "HTTP/2: another connection", func() bool {
+		_, next := get(t, two, "https://"+s.https)
+		return next != first2
+	})
+	if err := <-s.drain(time.Minute); err != nil {
+		t.Error(err)
+	}
+}
+
 func refuses(address string) bool {
 	conn, err := net.Dial("tcp", address)
 	if err == nil {

@@ -83,6 +83,11 @@ func (e *http2Engine) state(conn net.Conn, state http.ConnState) {
 	}
 }
 
+// farewell sends GOAWAY on every connection there is. Those that come later get it with the end of their first request.
+func (e *http2Engine) farewell() {
+	_ = e.base.Shutdown(context.Background()) // has no connections of its own, so it does not wait
+}
+
 // drain sends GOAWAY on every connection, again and again until stop is closed, since a connection whose handshake was under way
 // joins late. Requests that the client sent before it heard are finished.
 func (e *http2Engine) drain(stop <-chan struct{}) {
@@ -90,7 +95,7 @@ func (e *http2Engine) drain(stop <-chan struct{}) {
 	ticker := time.NewTicker(again)
 	defer ticker.Stop()
 	for {
-		_ = e.base.Shutdown(context.Background()) // has no connections of its own, so it does not wait
+		e.farewell()
 		select {
 		case <-ticker.C:
 		case <-stop:
