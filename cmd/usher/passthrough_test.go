@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -28,13 +29,14 @@ func TestServePassthrough(t *testing.T) {
 	write(t, folder, "site.yaml", site("web", backend(t, says("one"))))
 	passed := strings.NewReplacer("name: site\n", "name: vault\n", "site.test", "vault.test",
 		"annotations: {}", `annotations: {nginx.ingress.kubernetes.io/ssl-passthrough: "true", usher.dev/ssl-passthrough-proxy-protocol: "true"}`).Replace(site("vault", port))
-	write(t, folder, "vault.yaml", passed[strings.Index(passed, "---\n"):])
+	_, passed, _ = strings.Cut(passed, "---\n") // the class is there
+	write(t, folder, "vault.yaml", passed)
 	p := serve(t, "--manifests", folder, "--enable-ssl-passthrough")
 
 	var local string
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // whose certificate it is, is the question
-	transport.Dial = func(string, string) (net.Conn, error) {
-		conn, err := net.Dial("tcp", p.https)
+	transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", p.https)
 		if err == nil {
 			local = conn.LocalAddr().String()
 		}
@@ -72,7 +74,7 @@ func TestServePassthrough(t *testing.T) {
 	})
 
 	// An application that is gone: the connection is closed, and counted with the reason.
-	write(t, folder, "vault.yaml", strings.Replace(passed[strings.Index(passed, "---\n"):], "endpoints: [{", "endpoints: [{conditions: {ready: false, serving: false}, ", 1))
+	write(t, folder, "vault.yaml", strings.Replace(passed, "endpoints: [{", "endpoints: [{conditions: {ready: false, serving: false}, ", 1))
 	p.eventually("no endpoint", func() bool {
 		conn, err := tls.Dial("tcp", p.https, &tls.Config{InsecureSkipVerify: true, ServerName: "vault.test"}) //nolint:gosec // as above
 		if err == nil {

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -169,7 +170,7 @@ func (t *Tickets) wait(now time.Time) time.Duration {
 
 // complain says once what keeps the keys from being shared. A conflict is no trouble: the next turn reads what the other wrote.
 func (t *Tickets) complain(ctx context.Context, err error) {
-	if ctx.Err() != nil && context.Cause(ctx) == context.Canceled || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+	if errors.Is(context.Cause(ctx), context.Canceled) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return
 	}
 	reason := string(apierrors.ReasonForError(err))

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -52,15 +53,12 @@ func (f *Forwarded) Believes(peer netip.Addr) bool { return f.inTrusted(peer.Unm
 
 // TrustsEveryone tells whether any client can choose its own address: headers are believed and nobody said from whom.
 func (f *Forwarded) TrustsEveryone() bool {
-	if !f.Use && !f.RealIP && !f.ProxyProtocol {
-		return false
-	}
-	for _, p := range f.Trusted {
-		if p.Bits() == 0 {
-			return true
-		}
-	}
-	return false
+	return (f.Use || f.RealIP || f.ProxyProtocol) && f.BelievesEveryone()
+}
+
+// BelievesEveryone tells whether nobody said whose word counts.
+func (f *Forwarded) BelievesEveryone() bool {
+	return slices.ContainsFunc(f.Trusted, func(p netip.Prefix) bool { return p.Bits() == 0 })
 }
 
 // ClientOf finds the client's address in the value of the address header, read from the right: the first address that is not itself

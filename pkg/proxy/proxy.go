@@ -13,6 +13,8 @@
 //	forward   forward.go  sending, and another endpoint if that failed and may be repeated
 //	answer    answer.go   the response; upgrade.go when it is a 101
 //
+// Connections that are passed on as they are take a way of their own, stream.go.
+//
 // Failures become answers in failure.go. Afterwards, whatever happened, the Observer and the AccessLog get a Record.
 //
 // A request loads the table once and keeps it to its end, so it never sees two generations. What must survive a table is in package

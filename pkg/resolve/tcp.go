@@ -43,7 +43,7 @@ type streams struct {
 // resolveStreams reads the ConfigMaps again if they changed. It comes before the backends, of which it names some.
 func (r *Resolver) resolveStreams(changed *changes) {
 	o := &r.options
-	if !changed.all && !changed.configMaps[o.TCPServices] && !changed.configMaps[o.UDPServices] {
+	if !changed.all && !changed.configMaps[o.TCPServices] && !changed.configMaps[o.UDPServices] && !r.work.classes {
 		return
 	}
 	old, before := r.streams.services, r.streams.diagnostics
@@ -95,6 +95,13 @@ func (r *Resolver) readTCP() {
 			continue
 		}
 		service.origin = origin
+		if service.decode && r.classes.global.Forwarded.BelievesEveryone() {
+			r.streams.report(route.Diagnostic{
+				Severity: route.Warning, Reason: policy.TrustEveryone, Origin: origin,
+				Message: "clients come with a PROXY protocol header, and proxy-real-ip-cidr lets every address send one",
+				Effect:  "any client can choose the address it is seen as",
+			})
+		}
 		r.streams.services = append(r.streams.services, service)
 	}
 	slices.SortFunc(r.streams.services, func(a, b *tcpService) int { return int(a.port) - int(b.port) })

@@ -3,6 +3,7 @@
 package server
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -22,7 +23,7 @@ func peek(conn *net.TCPConn, buffer []byte, enough func(seen []byte) (bool, erro
 	look := func(fd uintptr) (done bool) {
 		seen, err := peekSocket(int(fd), buffer)
 		switch {
-		case err == syscall.EAGAIN:
+		case errors.Is(err, syscall.EAGAIN):
 			return false
 		case err != nil:
 			failure = os.NewSyscallError("recvfrom", err)
@@ -47,7 +48,7 @@ func peek(conn *net.TCPConn, buffer []byte, enough func(seen []byte) (bool, erro
 func peekSocket(fd int, p []byte) (int, error) {
 	for {
 		n, _, err := syscall.Recvfrom(fd, p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if err != syscall.EINTR {
+		if err != syscall.EINTR { //nolint:errorlint // a bare number
 			return n, err
 		}
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -88,8 +89,8 @@ func askBehind(t *testing.T, s *running, c behindCase) string {
 	}
 	transport := &http.Transport{
 		Protocols: new(http.Protocols), TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		Dial: func(string, string) (net.Conn, error) {
-			conn, err := net.Dial("tcp", address)
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 			if err != nil {
 				return nil, err
 			}

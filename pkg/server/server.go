@@ -6,6 +6,9 @@
 //	       └─ TLS ── handshake ─┬─ http/1.1 ── http1.Server ──┐
 //	                            └─ h2 ──────── x/net/http2 ───┴── Handler
 //
+// Before that comes the PROXY protocol header, where one is expected (proxyproto.go); a TLS connection may be for somebody who ends TLS
+// himself (passthrough.go); and ports of TCP services know no HTTP at all (tcp.go).
+//
 // The Handler sees an *http.Request either way and cannot tell which server made it, except by its Proto. Whatever is not one
 // unambiguous request is refused before it, see http1 and refuse.go.
 //
