@@ -39,6 +39,7 @@ type objectFlags struct {
 	configMap          string
 	defaultCertificate string
 	sessionKey         string
+	ech                string
 	defaultBackend     string
 	annotationsPrefix  string
 	allowUpstream      []string
@@ -66,6 +67,7 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.configMap, "configmap", "", "`namespace/name` of the ConfigMap with controller-wide settings")
 	set.StringVar(&f.sessionKey, "session-key-secret", "", "`namespace/name` of the Secret whose \"key\" signs session cookies (\"previous\" is accepted too); without it the key is derived from the IngressClass")
 	set.StringVar(&f.defaultCertificate, "default-ssl-certificate", "", "`namespace/name` of the TLS Secret for names no other certificate covers")
+	set.StringVar(&f.ech, "ech-secret", "", "`namespace/name` of the Secret with keys of Encrypted Client Hello, see 'usher ech --help'")
 	set.StringVar(&f.defaultBackend, "default-backend-service", "", "`namespace/name` of the Service for requests nothing claims; without it they are answered 404")
 	set.StringVar(&f.annotationsPrefix, "annotations-prefix", "nginx.ingress.kubernetes.io", "`prefix` of annotations honoured besides usher.dev")
 	set.StringSliceVar(&f.allowUpstream, "allow-upstream-cidr", nil, "let backends have addresses in these `CIDRs`, although they are loopback, link-local or the API server's")
@@ -120,6 +122,7 @@ func (f *objectFlags) resolveOptions() (resolve.Options, error) {
 		{"configmap", f.configMap, &o.ConfigMap},
 		{"default-ssl-certificate", f.defaultCertificate, &o.DefaultCertificate},
 		{"session-key-secret", f.sessionKey, &o.StickySecret},
+		{"ech-secret", f.ech, &o.ECHSecret},
 		{"default-backend-service", f.defaultBackend, &o.DefaultBackend},
 		{"tcp-services-configmap", f.tcpServices, &o.TCPServices},
 		{"udp-services-configmap", f.udpServices, &o.UDPServices},

@@ -81,7 +81,7 @@ Exit codes: 0 success, 1 failure or findings, 2 the command line was not underst
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServe(), newDemo(), newExplain(), newLint(), newVersion(), newDocs())
+	root.AddCommand(newServe(), newDemo(), newExplain(), newLint(), newECH(), newVersion(), newDocs())
 	root.CompletionOptions.HiddenDefaultCmd = true
 	return root
 }

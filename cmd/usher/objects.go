@@ -66,7 +66,7 @@ func (f *objectFlags) clusterOptions() (source.ClusterOptions, *rest.Config, err
 		Client:        client,
 		Namespace:     f.namespace,
 		ConfigMaps:    slices.Concat(named(resolved.ConfigMap), named(resolved.TCPServices), named(resolved.UDPServices)),
-		Secrets:       append(named(resolved.DefaultCertificate), named(resolved.StickySecret)...),
+		Secrets:       slices.Concat(named(resolved.DefaultCertificate), named(resolved.StickySecret), named(resolved.ECHSecret)),
 		Services:      named(resolved.DefaultBackend),
 		SecretsByName: f.secretsByName,
 	}

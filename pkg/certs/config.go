@@ -18,6 +18,7 @@ func (s *Selector) Config() *tls.Config { return s.base }
 func (s *Selector) newBase() *tls.Config {
 	config := s.newConfig(policy.DefaultTLS())
 	config.GetConfigForClient = s.configFor
+	config.GetEncryptedClientHelloKeys = s.echKeys
 	return config
 }
 
@@ -48,6 +49,14 @@ func (s *Selector) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, nil
 	}
 	return s.variant(wanted), nil
+}
+
+// echKeys are the Table's; none leaves the extension, which browsers send to everybody, alone.
+func (s *Selector) echKeys(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error) {
+	if t := s.tables.Load(); t != nil {
+		return t.ECH, nil
+	}
+	return nil, nil
 }
 
 // maxVariants bounds what is kept of settings that no host has any more.

@@ -16,6 +16,7 @@
 package resolve
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"strings"
 	"time"
@@ -38,6 +39,7 @@ type Options struct {
 
 	ConfigMap          object.Key // controller-wide settings
 	DefaultCertificate object.Key // Secret for names that no other certificate covers
+	ECHSecret          object.Key // keys of Encrypted Client Hello
 	StickySecret       object.Key // key of session cookies; without it the key is derived from the IngressClass
 	DefaultBackend     object.Key // Service for requests that nothing claims; its first port
 
@@ -78,6 +80,9 @@ type Resolver struct {
 	sources   []route.Diagnostic // of Snapshot.Problems
 
 	catchAllDiagnostics []route.Diagnostic
+
+	ech            []tls.EncryptedClientHelloKey
+	echDiagnostics []route.Diagnostic
 
 	sticky            *policy.StickyKeys
 	stickyDiagnostics []route.Diagnostic
@@ -132,6 +137,7 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 	r.mergeHosts()
 	r.countPassthrough()
 	r.resolveStickyKeys()
+	r.resolveECH(changed)
 	r.reportSources(s)
 
 	r.previous, r.now = s, now
@@ -155,6 +161,7 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		Default:      fallback,
 		Policy:       r.classes.global,
 		StickyKeys:   r.sticky,
+		ECH:          r.ech,
 		TCP:          r.publishStreams(),
 		Passes:       len(r.passing) > 0,
 		Certificates: r.tls.certificates,

@@ -37,6 +37,9 @@ type Table struct {
 	// Passes tells whether any host has Passthrough.
 	Passes bool
 
+	// ECH are the keys of Encrypted Client Hello.
+	ECH []tls.EncryptedClientHelloKey
+
 	Certificates *Certificates
 	Diagnostics  []Diagnostic
 	// Ingresses is what became of each Ingress that the source holds, claimed or not, for status, events and reports.
