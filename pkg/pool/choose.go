@@ -44,8 +44,12 @@ func (c *Candidates) last(start int) int {
 	return -1
 }
 
+// probes is how many others are looked at in the place of an endpoint that is passed over.
+const probes = 8
+
 // RoundRobin chooses the turn-th endpoint. If that is passed over, a few others are looked at in an order that depends on turn, so that
-// its share goes to all of them rather than to its neighbour; never to one that is warming up itself.
+// its share goes to all of them rather than to its neighbour, and not to one that is warming up itself. Where next to all are warming
+// up it stays with them: the few that are not could not carry the whole.
 func (c *Candidates) RoundRobin(turn uint32) int {
 	n := uint32(len(c.Endpoints))
 	if n == 0 {
@@ -55,14 +59,14 @@ func (c *Candidates) RoundRobin(turn uint32) int {
 		return i
 	}
 	random := turn
-	for range 2 * n {
+	for range probes {
 		random = spread(random + 0x9e3779b9)
 		if i := int(random % n); c.admits(i, math.MaxUint32, true) {
 			return i
 		}
 	}
 	for k := range n {
-		if i := int((turn + k) % n); c.admits(i, math.MaxUint32, true) {
+		if i := int((turn + k) % n); c.sound(i) {
 			return i
 		}
 	}
@@ -97,20 +101,25 @@ func (c *Candidates) better(random uint64, prefer func(a, b *Endpoint) bool) int
 	return int(other)
 }
 
-// Rendezvous chooses the endpoint with the highest score for key, where seeds[i] is a hash of endpoint i's identity; key is a Hash too, or random. Every replica
-// that sees the same identities chooses alike, an endpoint that leaves moves only its own keys, and one that joins takes an even
+// Rendezvous chooses the endpoint with the highest score for key, where seeds[i] is a hash of endpoint i's identity;
+// key is a Hash too, or random. Every replica that sees the same identities chooses alike, an endpoint that leaves moves only its own keys, and one that joins takes an even
 // share (Thaler and Ravishankar, 1998). Warming up does not count, since it would move keys.
 func (c *Candidates) Rendezvous(key uint64, seeds []uint64) int {
+	best := preferred(key, seeds)
+	if best < 0 || c.sound(best) {
+		return best
+	}
+	return c.rendezvousSlow(key, seeds)
+}
+
+func preferred(key uint64, seeds []uint64) int {
 	best, bestScore := -1, uint64(0)
 	for i, seed := range seeds {
 		if score := score(key, seed); score >= bestScore {
 			best, bestScore = i, score
 		}
 	}
-	if best < 0 || c.sound(best) {
-		return best
-	}
-	return c.rendezvousSlow(key, seeds)
+	return best
 }
 
 func (c *Candidates) sound(i int) bool {
@@ -134,25 +143,6 @@ func (c *Candidates) rendezvousSlow(key uint64, seeds []uint64) int {
 		}
 	}
 	return -1
-}
-
-// Subset chooses at random among the size endpoints with the highest scores for key.
-func (c *Candidates) Subset(key uint64, seeds []uint64, size int, random uint64) int {
-	nth := int(random % uint64(max(1, min(size, len(seeds)))))
-	skip := Candidates{Endpoints: c.Endpoints, Tried: c.Tried, Now: c.Now, MaxInFlight: c.MaxInFlight}
-	var tried [16]int
-	skip.Tried = append(tried[:0], c.Tried...)
-	for range nth {
-		i := skip.Rendezvous(key, seeds)
-		if i < 0 {
-			break
-		}
-		skip.Tried = append(skip.Tried, i)
-	}
-	if i := skip.Rendezvous(key, seeds); i >= 0 {
-		return i
-	}
-	return c.Rendezvous(key, seeds)
 }
 
 // score is how much key likes the endpoint of seed. Both must be well mixed already. It must never change: replicas of two releases

@@ -2,8 +2,10 @@ package pool
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +38,7 @@ func chi(counts []int) float64 {
 // chance exceeds once in a thousand times with 19 degrees of freedom; the numbers are fixed, so the test does not depend on luck.
 func TestEverybodyGetsTheirShare(t *testing.T) {
 	all, seeds := endpoints(New(Options{}), 20)
+	ring := NewRing(seeds)
 	random := rand.New(rand.NewPCG(1, 2))
 	for name, choose := range map[string]func(c *Candidates, n int) int{
 		"round robin":   func(c *Candidates, n int) int { return c.RoundRobin(uint32(n)) },
@@ -44,7 +47,9 @@ func TestEverybodyGetsTheirShare(t *testing.T) {
 		"addresses": func(c *Candidates, n int) int {
 			return c.Rendezvous(Hash(fmt.Sprintf("10.%d.%d.%d", n>>16, n>>8&255, n&255)), seeds)
 		},
-		"subset": func(c *Candidates, n int) int { return c.Subset(Hash(fmt.Sprint(n)), seeds, 3, random.Uint64()) },
+		"subset": func(c *Candidates, n int) int {
+			return c.Subset(Hash(fmt.Sprint(n)), seeds, ring, Draw{3, random.Uint32()})
+		},
 	} {
 		counts := make([]int, len(all))
 		for n := range 20000 {
@@ -335,17 +340,87 @@ func TestQueue(t *testing.T) {
 	})
 }
 
-func BenchmarkChoose(b *testing.B) {
-	p := New(Options{})
+// TestSubset: a key is at home in as many endpoints as were asked for, the same on every replica, and few keys notice that one leaves.
+func TestSubset(t *testing.T) {
+	all, seeds := endpoints(New(Options{}), 20)
+	other, otherSeeds := slices.Clone(all), slices.Clone(seeds)
+	slices.Reverse(other)
+	slices.Reverse(otherSeeds)
+	c, d := Candidates{Endpoints: all, Now: 1}, Candidates{Endpoints: other, Now: 1}
+	fewer := Candidates{Endpoints: all[:19], Now: 1}
+	home := func(c *Candidates, seeds []uint64, key uint64) map[*Endpoint]bool {
+		ring, found := NewRing(seeds), map[*Endpoint]bool{}
+		for n := range uint32(4) {
+			found[c.Endpoints[c.Subset(key, seeds, ring, Draw{4, n << 30})]] = true
+		}
+		return found
+	}
+	changed := 0
+	for n := range 500 {
+		key := Hash(fmt.Sprint(n))
+		here := home(&c, seeds, key)
+		if len(here) != 4 {
+			t.Fatalf("key %d is at home in %d endpoints, want 4", n, len(here))
+		}
+		if !maps.Equal(here, home(&d, otherSeeds, key)) {
+			t.Fatalf("key %d: another subset on another replica", n)
+		}
+		if !maps.Equal(here, home(&fewer, seeds[:19], key)) {
+			if changed++; !here[all[19]] {
+				t.Fatalf("key %d has another subset, although it had nothing to do with the endpoint that left", n)
+			}
+		}
+	}
+	if changed < 50 || changed > 150 { // a fifth of the keys were at home there
+		t.Errorf("%d of 500 keys have another subset, want about 100", changed)
+	}
+	// Endpoints of the subset that were tried are passed over, and the others of the group come after them.
+	key, ring := Hash("x"), NewRing(seeds)
+	for range len(all) {
+		i := c.Subset(key, seeds, ring, Draw{4, 7})
+		if i < 0 || slices.Contains(c.Tried, i) {
+			t.Fatalf("%d after %v", i, c.Tried)
+		}
+		c.Tried = append(c.Tried, i)
+	}
+	for i, inSubset := range c.Tried {
+		if want := home(&d, otherSeeds, key)[all[inSubset]]; want != (i < 4) {
+			t.Errorf("try %d goes to endpoint %d", i, inSubset)
+		}
+	}
+	if i := c.Subset(key, seeds, ring, Draw{4, 7}); i != -1 {
+		t.Errorf("all were tried, and %d is chosen", i)
+	}
+}
+
+// TestChoosingAllocatesNothing is the budget of a pick; BenchmarkChoose tells its time, at most 100 ns at 100 endpoints.
+func TestChoosingAllocatesNothing(t *testing.T) {
+	for name, choose := range everyBalancer(New(Options{})) {
+		n := uint64(0)
+		if got := testing.AllocsPerRun(1000, func() { n++; choose(n) }); got != 0 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
+	}
+}
+
+// everyBalancer is each way to choose, among 100 endpoints.
+func everyBalancer(p *Pool) map[string]func(n uint64) int {
 	all, seeds := endpoints(p, 100)
+	ring := NewRing(seeds)
 	c := Candidates{Endpoints: all, Now: p.Now()}
-	for name, choose := range map[string]func(n uint64) int{
+	slow := Candidates{Endpoints: all, Now: p.Now(), SlowStart: time.Hour}
+	return map[string]func(n uint64) int{
 		"RoundRobin":   func(n uint64) int { return c.RoundRobin(uint32(n)) },
 		"LeastRequest": func(n uint64) int { return c.LeastRequest(n * 0x9e3779b97f4a7c15) },
 		"EWMA":         func(n uint64) int { return c.EWMA(n * 0x9e3779b97f4a7c15) },
 		"Rendezvous":   func(n uint64) int { return c.Rendezvous(n, seeds) },
-		"Subset":       func(n uint64) int { return c.Subset(n, seeds, 3, n) },
-	} {
+		"Subset":       func(n uint64) int { return c.Subset(n, seeds, ring, Draw{3, uint32(n) * 0x9e3779b9}) },
+		"SlowStart":    func(n uint64) int { return slow.RoundRobin(uint32(n)) },
+	}
+}
+
+func BenchmarkChoose(b *testing.B) {
+	for name, choose := range everyBalancer(New(Options{})) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for n := uint64(0); b.Loop(); n++ {

@@ -14,6 +14,9 @@ type names struct {
 	once   sync.Once
 	seeds  []uint64 // of the members' identities
 	tokens atomic.Pointer[tokens]
+
+	ringOnce sync.Once
+	ring     *pool.Ring
 }
 
 // tokens are the members' persistent cookies, under one set of keys.
@@ -32,6 +35,12 @@ func (m *members) seeds() []uint64 {
 		}
 	})
 	return m.names.seeds
+}
+
+// ring is that of the members that new requests may go to.
+func (m *members) ring() *pool.Ring {
+	m.names.ringOnce.Do(func() { m.names.ring = pool.NewRing(m.seeds()[:m.ready]) })
+	return m.names.ring
 }
 
 // member is the table's side of member i.

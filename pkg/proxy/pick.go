@@ -76,7 +76,7 @@ func (x *exchange) balance() int {
 	case len(balance.HashBy) > 0:
 		key, seeds := x.hashKey(balance.HashBy), x.members.seeds()[:x.members.ready]
 		if balance.Subset {
-			return c.Subset(key, seeds, balance.SubsetSize, rand.Uint64()) //nolint:gosec // chance, not a secret
+			return c.Subset(key, seeds, x.members.ring(), pool.Draw{Size: balance.SubsetSize, Random: rand.Uint32()}) //nolint:gosec // chance, not a secret
 		}
 		return c.Rendezvous(key, seeds)
 	case x.members.backend.ClientIP:
