@@ -19,6 +19,9 @@ func (o *requests) Picked(b *route.Backend, _ *pool.Endpoint) {
 	o.metrics.Picked(b.Namespace, b.Service)
 }
 
+// Ejected implements proxy.Observer.
+func (o *requests) Ejected(b *route.Backend) { o.metrics.Ejected(b.Namespace, b.Service) }
+
 // Mirrored implements proxy.Observer.
 func (o *requests) Mirrored(outcome string) { o.metrics.Mirrored(outcome) }
 

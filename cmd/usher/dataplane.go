@@ -44,6 +44,7 @@ func newDataPlane(s *service, c *cluster, accessLog io.Writer) (*dataPlane, erro
 		po.Log = d.lines
 	}
 	d.proxy = proxy.New(po)
+	s.metrics.EndpointsFrom(d.states)
 	return d, nil
 }
 
@@ -68,6 +69,15 @@ func (d *dataPlane) endpoints() []admin.EndpointState {
 			Requests: s.Picks, Failures: s.Failed, Connections: s.Connections})
 	}
 	return all
+}
+
+// states counts the endpoints by state, for the metrics.
+func (d *dataPlane) states() map[string]int {
+	counts := map[string]int{"ok": 0, "failing": 0, "ejected": 0, "probing": 0, "unhealthy": 0}
+	for _, s := range d.pool.Snapshot() {
+		counts[s.State]++
+	}
+	return counts
 }
 
 // refused counts and answers a request that was none.

@@ -31,14 +31,14 @@ const suspicion = int64(time.Minute)
 
 // get returns a kept connection that is alive, or a new one. careful: look at
 // the socket in any case, because the request cannot be tried again.
-func (t *Transport) get(ctx context.Context, connect time.Duration, careful bool) (c *upstreamConn, op string, err error) {
+func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op string, err error) {
 	for {
 		c, err := t.pop()
 		if err != nil {
 			return nil, "limit", err
 		}
 		if c == nil {
-			return t.dial(ctx, connect)
+			return t.dial(x)
 		}
 		if at := now(); t.fresh(c, at) && (at-c.idleFrom < trusted && !careful && at > t.suspect.Load() || c.wire.glance() == socketQuiet) {
 			t.stats.reused.Add(1)
@@ -66,8 +66,12 @@ func (t *Transport) pop() (*upstreamConn, error) {
 	return c, nil
 }
 
-func (t *Transport) dial(ctx context.Context, connect time.Duration) (*upstreamConn, string, error) {
-	if open := t.stats.open.Add(1); t.MaxConns > 0 && open > int64(t.MaxConns) {
+func (t *Transport) dial(x *clientExchange) (*upstreamConn, string, error) {
+	ctx, connect, most := x.req.Context(), x.timeouts.Connect, t.MaxConns
+	if x.call != nil && x.call.MaxConns > 0 {
+		most = x.call.MaxConns
+	}
+	if open := t.stats.open.Add(1); most > 0 && open > int64(most) {
 		t.stats.open.Add(-1)
 		return nil, "limit", ErrTooManyConns
 	}

@@ -55,6 +55,9 @@ type Call struct {
 	// header map is reused after it returns; an error ends the request.
 	// Nil: the context's httptrace.ClientTrace.Got1xxResponse, if any.
 	Interim func(status int, h http.Header) error
+	// MaxConns is how many connections there may be, in use and idle, for
+	// this request to make one more; 0 is the Transport's.
+	MaxConns int
 	// Fields are written after those of the request's Header, which should
 	// not hold them: what a proxy says about every request costs less here
 	// than in a map. Names are written as they are, values are checked.
@@ -148,9 +151,9 @@ func (t *Transport) RoundTripWith(req *http.Request, call *Call) (*http.Response
 
 func (x *clientExchange) connect() (conn *upstreamConn, op string, err error) {
 	if x.call != nil && x.call.Fresh {
-		return x.t.dial(x.req.Context(), x.timeouts.Connect)
+		return x.t.dial(x)
 	}
-	return x.t.get(x.req.Context(), x.timeouts.Connect, !x.repeatable())
+	return x.t.get(x, !x.repeatable())
 }
 
 // CloseIdleConnections closes the connections that are not in use.

@@ -10,9 +10,13 @@ import (
 type picks struct {
 	picked  *shelf[backend, atomic.Uint64]
 	retried *shelf[retry, atomic.Uint64]
+	ejected *shelf[backend, atomic.Uint64]
+	states  atomic.Pointer[func() map[string]int]
 
 	picksDesc   *prometheus.Desc
 	retriesDesc *prometheus.Desc
+	ejectsDesc  *prometheus.Desc
+	statesDesc  *prometheus.Desc
 }
 
 // backend is a Service, in the namespace of its Ingress.
@@ -27,11 +31,16 @@ func newPicks(m *Metrics) *picks {
 	p := &picks{
 		picked:  newShelf(func(backend) *atomic.Uint64 { return new(atomic.Uint64) }),
 		retried: newShelf(func(retry) *atomic.Uint64 { return new(atomic.Uint64) }),
+		ejected: newShelf(func(backend) *atomic.Uint64 { return new(atomic.Uint64) }),
 	}
 	p.picksDesc = m.describe("counter", "endpoint_picks_total", "Times an endpoint was chosen to try a request on.", "ingress_namespace", "service")
 	p.retriesDesc = m.describe("counter", "retries_total", "Times another endpoint was tried, by what was wrong with the one before.",
 		"ingress_namespace", "service", "reason")
-	m.collected([]*prometheus.Desc{p.picksDesc, p.retriesDesc}, p.collect)
+	p.ejectsDesc = m.describe("counter", "endpoint_ejections_total", "Times an endpoint was left alone for a while, since requests to it kept failing.",
+		"ingress_namespace", "service")
+	p.statesDesc = m.describe("gauge", "endpoints", "Endpoints that requests have used, by state: ok, failing (the last requests did), ejected, probing (to see "+
+		"whether it is over), unhealthy (by a health check).", "state")
+	m.collected([]*prometheus.Desc{p.picksDesc, p.retriesDesc, p.ejectsDesc, p.statesDesc}, p.collect)
 	return p
 }
 
@@ -45,6 +54,14 @@ func (m *Metrics) Retried(namespace, service, reason string) {
 	m.picks.retried.get(retry{backend{namespace, service}, reason}).Add(1)
 }
 
+// Ejected counts an endpoint of a Service that is left alone for a while.
+func (m *Metrics) Ejected(namespace, service string) {
+	m.picks.ejected.get(backend{namespace, service}).Add(1)
+}
+
+// EndpointsFrom sets who is asked at each scrape how many endpoints there are in each state.
+func (m *Metrics) EndpointsFrom(states func() map[string]int) { m.picks.states.Store(&states) }
+
 func (p *picks) collect(out chan<- prometheus.Metric) {
 	p.picked.each(func(b backend, count *atomic.Uint64) {
 		out <- counted(p.picksDesc, count, b.namespace, b.service)
@@ -52,10 +69,19 @@ func (p *picks) collect(out chan<- prometheus.Metric) {
 	p.retried.each(func(r retry, count *atomic.Uint64) {
 		out <- counted(p.retriesDesc, count, r.namespace, r.service, r.reason)
 	})
+	p.ejected.each(func(b backend, count *atomic.Uint64) {
+		out <- counted(p.ejectsDesc, count, b.namespace, b.service)
+	})
+	if states := p.states.Load(); states != nil {
+		for state, n := range (*states)() {
+			out <- prometheus.MustNewConstMetric(p.statesDesc, prometheus.GaugeValue, float64(n), state)
+		}
+	}
 }
 
 func (p *picks) retain(wanted map[backend]bool) {
 	p.picked.keep(func(b backend) bool { return wanted[b] })
+	p.ejected.keep(func(b backend) bool { return wanted[b] })
 	p.retried.keep(func(r retry) bool { return wanted[r.backend] })
 }
 

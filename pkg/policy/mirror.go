@@ -23,13 +23,8 @@ func mirrorKeys() []Key {
 			Doc:   "Whether the copy has the body.",
 			parse: func(s *Set, v string) (err error) { s.Mirror.Body, err = parseOnOff(v); return err }},
 		{Name: "mirror-host", Values: "host", Scope: ScopePath, Bad: UseDefault,
-			Doc: "Host header of the copy.",
-			parse: func(s *Set, v string) error {
-				var host Set
-				err := parseVHost(&host, v)
-				s.Mirror.Host = host.Upstream.VHost
-				return err
-			}},
+			Doc:   "Host header of the copy.",
+			parse: func(s *Set, v string) (err error) { s.Mirror.Host, err = parseAuthority(v); return err }},
 	}
 }
 

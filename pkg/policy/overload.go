@@ -7,6 +7,7 @@ import "time"
 type Overload struct {
 	MaxInFlight         int           // requests in flight to the Service; 0 is no limit
 	MaxInFlightEndpoint int           // to one endpoint
+	MaxConnections      int           // open to one endpoint, unused ones included; 0 is no limit
 	QueueTimeout        time.Duration // how long a request waits for a place; 0 is not at all
 	WaitForEndpoints    time.Duration // how long a request waits while the Service has no usable endpoint
 }
@@ -22,6 +23,10 @@ func overloadKeys() []Key {
 				s.Overload.MaxInFlightEndpoint, err = parseInt(v, 0, 1<<30)
 				return err
 			}},
+		{Name: "max-connections-per-endpoint", Values: "count", Default: "0", Scope: ScopePath, Bad: UseDefault,
+			Doc: "HTTP/1.1 connections open to one endpoint at most, on each replica, unused ones included. A request that would need one more goes to another " +
+				"endpoint, and is answered 503 when all have as many as they may. HTTP/2 endpoints have few connections whatever happens.",
+			parse: func(s *Set, v string) (err error) { s.Overload.MaxConnections, err = parseInt(v, 0, 1<<30); return err }},
 		{Name: "queue-timeout", Values: "duration", Default: "0s", Scope: ScopePath, Bad: UseDefault,
 			Doc:   "How long a request over max-in-flight waits for a place.",
 			parse: func(s *Set, v string) (err error) { s.Overload.QueueTimeout, err = parseWait(v); return err }},

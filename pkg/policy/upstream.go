@@ -33,7 +33,7 @@ func upstreamKeys() []Key {
 			parse: parseProtocol},
 		{Name: "upstream-vhost", Values: "host", Default: "", Scope: ScopePath, Bad: UseDefault,
 			Doc:   "Host header sent upstream; X-Forwarded-Host keeps the client's.",
-			parse: parseVHost},
+			parse: func(s *Set, v string) (err error) { s.Upstream.VHost, err = parseAuthority(v); return err }},
 	}
 }
 
@@ -49,13 +49,13 @@ func parseProtocol(s *Set, v string) error {
 	return errors.New("want HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP")
 }
 
-func parseVHost(s *Set, v string) error {
+// parseAuthority reads a value of the field Host.
+func parseAuthority(v string) (string, error) {
 	for i := 0; i < len(v); i++ {
 		c := v[i]
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("/\\@?#\"<>{}|^`$", c) >= 0 {
-			return errors.New("want a host name, with an optional port")
+			return "", errors.New("want a host name, with an optional port")
 		}
 	}
-	s.Upstream.VHost = v
-	return nil
+	return v, nil
 }

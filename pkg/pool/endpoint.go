@@ -40,6 +40,10 @@ type Endpoint struct {
 	clock    *clock
 	left     atomic.Bool
 
+	unwell   atomic.Bool // by its check
+	checking sync.Mutex
+	checker  *checker // under checking; nil when nobody wants one
+
 	late    sync.Once
 	parting transport // for requests that come after leave; keeps no connection
 }
@@ -133,6 +137,7 @@ func (e *Endpoint) lateTransport() transport {
 
 func (e *Endpoint) leave() {
 	if !e.left.Swap(true) {
+		e.unwatch()
 		_ = e.transport.Close()
 	}
 }

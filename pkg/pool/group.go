@@ -14,6 +14,8 @@ type Group struct {
 	budget     budget
 	queue      queue
 
+	watched atomic.Pointer[watched]
+
 	mu sync.Mutex // while an endpoint is ejected
 }
 

@@ -25,12 +25,13 @@ type Ejection struct {
 	For   time.Duration // the first time
 }
 
-// Failed counts a failed request to e, which Begin was called for, and ejects e if that is due. endpoints are all of the group.
-func (g *Group) Failed(e *Endpoint, endpoints []*Endpoint, rule Ejection) {
+// Failed counts a failed request to e, which Begin was called for, and ejects e if that is due, which it reports. endpoints are all
+// of the group.
+func (g *Group) Failed(e *Endpoint, endpoints []*Endpoint, rule Ejection) (ejected bool) {
 	probe := e.ejected.Load() != 0
 	e.End(false)
 	if rule.After <= 0 || !probe && e.failures.Load() < int64(rule.After) {
-		return
+		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -42,16 +43,16 @@ func (g *Group) Failed(e *Endpoint, endpoints []*Endpoint, rule Ejection) {
 		}
 	}
 	if !probe && 2*(out+1) > len(endpoints) {
-		return
+		return false
 	}
-	e.eject(now, rule.For)
+	return e.eject(now, rule.For)
 }
 
-func (e *Endpoint) eject(now, first time.Duration) {
+func (e *Endpoint) eject(now, first time.Duration) bool {
 	e.health.mu.Lock()
 	defer e.health.mu.Unlock()
 	if until := time.Duration(e.ejected.Load()); until > now {
-		return
+		return false
 	}
 	length := first
 	for range min(e.health.ejections, 4) {
@@ -59,6 +60,7 @@ func (e *Endpoint) eject(now, first time.Duration) {
 	}
 	e.health.ejections++
 	e.ejected.Store(int64(now + min(length, longestEjection*first)))
+	return true
 }
 
 // restore ends an ejection after a success.
@@ -69,8 +71,11 @@ func (e *Endpoint) restore() {
 	e.ejected.Store(0)
 }
 
-// admitted tells whether the endpoint is to get requests: it is not ejected, or its time is over and no probe is under way.
+// admitted tells whether the endpoint is to get requests: its check finds it well, and it is not ejected, or its time is over and no probe is under way.
 func (e *Endpoint) admitted(now time.Duration) bool {
+	if e.unwell.Load() {
+		return false
+	}
 	until := e.ejected.Load()
 	return until == 0 || time.Duration(until) <= now && e.inFlight.Load() == 0
 }

@@ -82,6 +82,7 @@ type Pool struct {
 	dialer  *dialer
 	clock   clock
 	limiter *Limiter
+	checks  chan struct{} // places for health checks in flight
 
 	mu        sync.Mutex
 	endpoints map[Key]*Endpoint
@@ -94,7 +95,7 @@ func New(o Options) *Pool {
 	if o.MaxIdle == 0 {
 		o.MaxIdle = 320
 	}
-	return &Pool{options: o, dialer: newDialer(o), clock: clock{time.Now()}, limiter: NewLimiter(), endpoints: map[Key]*Endpoint{}, groups: map[string]*Group{}}
+	return &Pool{options: o, dialer: newDialer(o), clock: clock{time.Now()}, limiter: NewLimiter(), checks: make(chan struct{}, checksAtATime), endpoints: map[Key]*Endpoint{}, groups: map[string]*Group{}}
 }
 
 // clock counts time since the pool was made, steadily.

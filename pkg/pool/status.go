@@ -12,7 +12,7 @@ import (
 type Status struct {
 	Address     string `json:"address"`
 	Protocol    string `json:"protocol"`
-	State       string `json:"state"` // "ok", "failing" while the last requests failed, "ejected", or "probing" when its time is over
+	State       string `json:"state"` // "ok", "failing" while the last requests failed, "ejected", "probing" when its time is over, "unhealthy" by its check
 	InFlight    int64  `json:"inFlight"`
 	Picks       uint64 `json:"picks"`               // requests given to it, ever
 	Failures    int64  `json:"consecutiveFailures"` // since the last success
@@ -57,6 +57,9 @@ func (e *Endpoint) Status() Status {
 		if s.State = "ejected"; time.Duration(until) <= e.clock.now() {
 			s.State = "probing"
 		}
+	}
+	if e.unwell.Load() {
+		s.State = "unhealthy"
 	}
 	if t, ok := e.transport.(interface{ Stats() http1.TransportStats }); ok {
 		stats := t.Stats()

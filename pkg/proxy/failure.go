@@ -162,6 +162,8 @@ func reasonOf(cause pool.Cause) policy.Reason {
 		return policy.ClientClosed
 	case pool.Unresolved:
 		return policy.EndpointUnresolved
+	case pool.Busy:
+		return policy.Overloaded
 	}
 	return policy.EndpointRefused
 }

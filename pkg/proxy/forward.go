@@ -79,11 +79,13 @@ func (x *exchange) settle(cause pool.Cause) {
 	switch cause {
 	case pool.None:
 		e.End(true)
-	case pool.Canceled, pool.RequestBody, pool.BadRequest:
+	case pool.Canceled, pool.RequestBody, pool.BadRequest, pool.Busy:
 		e.Leave()
 	default:
 		health := &x.set.Health
-		x.members.group.Failed(e, x.members.endpoints[:x.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor})
+		if x.members.group.Failed(e, x.members.endpoints[:x.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor}) {
+			x.proxy.observer.Ejected(x.record.Backend)
+		}
 	}
 }
 
@@ -93,6 +95,8 @@ func (x *exchange) mayRetry() bool {
 	switch x.failure.Cause {
 	case pool.Canceled, pool.RequestBody, pool.BadRequest, pool.Malformed:
 		return false
+	case pool.Busy: // nobody was asked
+		return (x.body == nil || x.body.again()) && !x.clientLeft()
 	}
 	retry := &x.set.Retry
 	if x.failure.Unused() && x.failure.Unread {

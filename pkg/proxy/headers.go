@@ -52,7 +52,7 @@ func (x *exchange) headers() bool {
 	if came.upgrade {
 		x.put(h, "Connection", slotConnection, "Upgrade")
 	}
-	x.call.Timeouts = x.timeouts()
+	x.call.Timeouts, x.call.MaxConns = x.timeouts(), x.set.Overload.MaxConnections
 	x.call.Fresh = x.body != nil && x.body.length > replayBound && !x.body.whole
 	return false
 }

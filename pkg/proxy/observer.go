@@ -15,6 +15,8 @@ type Observer interface {
 	Picked(b *route.Backend, e *pool.Endpoint)
 	// Retried is called when another try is made after a failure.
 	Retried(b *route.Backend, after policy.Reason)
+	// Ejected is called when an endpoint is left alone for a while since requests to it kept failing.
+	Ejected(b *route.Backend)
 	// Mirrored is called for each copy of a request: "sent", "dropped" or "failed".
 	Mirrored(outcome string)
 	// Streamed is called at the end of each connection that was passed on as it is: "passthrough" or "tcp".
@@ -74,6 +76,7 @@ type nobody struct{}
 
 func (nobody) Picked(*route.Backend, *pool.Endpoint) {}
 func (nobody) Retried(*route.Backend, policy.Reason) {}
+func (nobody) Ejected(*route.Backend)                {}
 func (nobody) Mirrored(string)                       {}
 func (nobody) Streamed(string, *Record)              {}
 func (nobody) Done(*Record)                          {}

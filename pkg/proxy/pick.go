@@ -14,6 +14,9 @@ import (
 // pick finds the endpoints that may have the request. Which of them gets it is chosen for each try, by next.
 func (x *exchange) pick() bool {
 	x.members, x.transit = x.proxy.bindings.find(x.record.Backend, x.protocol(x.record.Backend))
+	if check := &x.set.Health.Check; check.Path != "" {
+		x.members.group.Watch(pool.Check(*check), x.members.endpoints[:x.members.ready])
+	}
 	x.stick()
 	x.members.group.Requested()
 	return x.admit()

@@ -157,6 +157,7 @@ type recorder struct {
 	retries []policy.Reason
 
 	mirrored []string
+	ejected  int
 }
 
 func (c *recorder) Picked(_ *route.Backend, e *pool.Endpoint) {
@@ -169,6 +170,12 @@ func (c *recorder) Retried(_ *route.Backend, after policy.Reason) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.retries = append(c.retries, after)
+}
+
+func (c *recorder) Ejected(*route.Backend) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ejected++
 }
 
 func (c *recorder) Mirrored(outcome string) {
