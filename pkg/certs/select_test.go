@@ -201,6 +201,9 @@ func TestLookupDoesNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { _, _ = selector.GetCertificate(hello) }); n != 0 {
 			t.Errorf("%q: %v allocations", name, n)
 		}
+		if n := testing.AllocsPerRun(100, func() { _, _ = selector.configFor(hello) }); n != 0 {
+			t.Errorf("%q: %v allocations for its settings", name, n)
+		}
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -54,10 +56,10 @@ func (p *Proxy) Pass(client net.Conn, serverName string) bool {
 func (p *Proxy) Introduction(port uint16, peer netip.Addr) (wait time.Duration, ok bool) {
 	t := p.tables.Load()
 	if t == nil || t.Policy == nil {
-		return 0, false
+		return 0, true // Stream finds nothing
 	}
 	if s := t.Service(port); s == nil || !s.ProxyHeader {
-		return 0, s != nil
+		return 0, true
 	}
 	return t.Policy.Forwarded.ProxyTimeout, t.Policy.Forwarded.Believes(peer)
 }
@@ -65,6 +67,9 @@ func (p *Proxy) Introduction(port uint16, peer netip.Addr) (wait time.Duration, 
 // Stream serves a connection of the TCP service at port to its end.
 func (p *Proxy) Stream(client net.Conn, port uint16) {
 	t := p.tables.Load()
+	if t == nil {
+		return
+	}
 	if s := t.Service(port); s != nil {
 		p.stream(client, t, &stream{kind: kindTCP, to: s.Stream, name: strconv.Itoa(int(port))})
 	}
@@ -84,6 +89,7 @@ type stream struct {
 // stream carries a connection to its end and closes it.
 func (p *Proxy) stream(client net.Conn, t *route.Table, s *stream) {
 	defer client.Close()
+	defer p.rescue(s)
 	if s.set = s.to.Policy; s.set == nil {
 		s.set = p.defaults
 	}
@@ -99,6 +105,13 @@ func (p *Proxy) stream(client net.Conn, t *route.Table, s *stream) {
 	p.observer.Streamed(s.kind, &s.record)
 	if p.log != nil {
 		p.log.Log(&s.record)
+	}
+}
+
+// rescue keeps a bug to its connection.
+func (p *Proxy) rescue(s *stream) {
+	if v := recover(); v != nil && p.panicked != nil {
+		p.panicked(&http.Request{Host: s.name, URL: &url.URL{}}, v, debug.Stack())
 	}
 }
 

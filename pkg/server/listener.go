@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -80,6 +81,7 @@ func (l *listener) serve(socket *net.TCPConn) {
 	s.conns.add(socket, l.name)
 	defer s.conns.remove(socket, l.name)
 	defer socket.Close()
+	defer l.rescue()
 	s.conns.begins(l.name, 1)
 	begun := sync.OnceFunc(func() { s.conns.begins(l.name, -1) })
 	defer begun()
@@ -95,6 +97,13 @@ func (l *listener) serve(socket *net.TCPConn) {
 		s.engine(s.plain).ServeConn(conn)
 	case !s.pass(socket, conn, begun):
 		l.serveTLS(conn, begun)
+	}
+}
+
+// rescue keeps a bug in what comes before a request to its connection; the engines have their own.
+func (l *listener) rescue() {
+	if v := recover(); v != nil {
+		l.server.log.Error("panic on a connection", zap.String("listener", l.name), zap.Any("panic", v), zap.ByteString("stack", debug.Stack()))
 	}
 }
 

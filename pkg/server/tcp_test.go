@@ -27,27 +27,34 @@ func (e *echoing) Stream(conn net.Conn, port uint16) {
 	_, _ = io.Copy(conn, conn)
 }
 
-func startStreams(t *testing.T, e *echoing) *running {
+// startStreams makes a Server for which the ports of TCP services are only numbers: each is any free one. taken is one that is not.
+func startStreams(t *testing.T, e *echoing, taken ...net.Addr) *running {
 	return start(t, tell, func(o *Options) {
 		o.Streams = e
-		o.TCP = func(port uint16) []string { return []string{fmt.Sprintf("127.0.0.1:%d", port)} }
+		o.TCP = func(port uint16) []string {
+			if port == portTaken && len(taken) > 0 {
+				return []string{"127.0.0.1:0", taken[0].String()}
+			}
+			return []string{"127.0.0.1:0"}
+		}
 	})
 }
 
-// freePort is one that nobody listens on.
-func freePort(t *testing.T) uint16 {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
+const (
+	portOne, portTwo = 5432, 5433
+	portTaken        = 5434
+)
+
+// at is where a port of a TCP service is.
+func (s *running) at(port uint16) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tcp[port][0].Addr().String()
 }
 
-func dialPort(t *testing.T, port uint16) *net.TCPConn {
+func (s *running) dial(t *testing.T, port uint16) *net.TCPConn {
 	t.Helper()
-	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	conn, err := net.Dial("tcp", s.at(port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +73,13 @@ func talk(conn *net.TCPConn, text string) string {
 // Ports open and close; a connection to a port that closes lives on.
 func TestListenTCP(t *testing.T) {
 	s := startStreams(t, &echoing{})
-	one, two := freePort(t), freePort(t)
+	const one, two = portOne, portTwo
 	if failed := s.ListenTCP([]uint16{one, two}); len(failed) > 0 {
 		t.Fatal(failed)
 	}
-	staying := dialPort(t, one)
-	if got := talk(dialPort(t, two), "hello"); !strings.HasSuffix(got, fmt.Sprintf(" at %d: hello", two)) {
+	first, staying := s.at(one), s.dial(t, one)
+	until(t, "accepted", func() bool { return s.conns.on("tcp") == 1 }) // what waits in the queue goes with the port
+	if got := talk(s.dial(t, two), "hello"); !strings.HasSuffix(got, fmt.Sprintf(" at %d: hello", two)) {
 		t.Errorf("got %q", got)
 	}
 	until(t, "counted", func() (yes bool) {
@@ -81,7 +89,7 @@ func TestListenTCP(t *testing.T) {
 	if failed := s.ListenTCP([]uint16{two}); len(failed) > 0 {
 		t.Fatal(failed)
 	}
-	if !refuses(fmt.Sprintf("127.0.0.1:%d", one)) {
+	if !refuses(first) {
 		t.Error("the port is still open")
 	}
 	if got := talk(staying, "still here"); !strings.HasSuffix(got, "still here") {
@@ -90,50 +98,46 @@ func TestListenTCP(t *testing.T) {
 	if failed := s.ListenTCP([]uint16{one, two}); len(failed) > 0 {
 		t.Error(failed)
 	}
-	if got := talk(dialPort(t, one), "again"); !strings.HasSuffix(got, "again") {
+	if got := talk(s.dial(t, one), "again"); !strings.HasSuffix(got, "again") {
 		t.Errorf("got %q", got)
 	}
 }
 
 // A port that is taken is told, leaves the others alone, and is opened when it is free.
 func TestListenTCPOnATakenPort(t *testing.T) {
-	s := startStreams(t, &echoing{})
 	other, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	taken, free := uint16(other.Addr().(*net.TCPAddr).Port), freePort(t)
-	failed := s.ListenTCP([]uint16{taken, free})
-	if len(failed) != 1 || !errors.Is(failed[taken], syscall.EADDRINUSE) {
+	s := startStreams(t, &echoing{}, other.Addr())
+	failed := s.ListenTCP([]uint16{portTaken, portOne})
+	if len(failed) != 1 || !errors.Is(failed[portTaken], syscall.EADDRINUSE) || s.tcp[portTaken] != nil {
 		t.Errorf("got %v", failed)
 	}
-	if got := talk(dialPort(t, free), "hello"); !strings.HasSuffix(got, "hello") {
+	if got := talk(s.dial(t, portOne), "hello"); !strings.HasSuffix(got, "hello") {
 		t.Errorf("got %q", got)
 	}
 	other.Close()
-	if failed := s.ListenTCP([]uint16{taken, free}); len(failed) > 0 {
-		t.Errorf("when it is free: %v", failed)
-	}
+	until(t, "opened when it is free", func() bool { return len(s.ListenTCP([]uint16{portTaken, portOne})) == 0 })
 }
 
 func TestTCPProxyHeader(t *testing.T) {
-	port := freePort(t)
+	const port = portOne
 	s := startStreams(t, &echoing{wait: 10 * time.Second})
 	if failed := s.ListenTCP([]uint16{port}); len(failed) > 0 {
 		t.Fatal(failed)
 	}
-	if got, want := talk(dialPort(t, port), v2(0x21, 0x11, fourAddresses...)+"hello"), fmt.Sprintf("192.0.2.7:51201 at %d: hello", port); got != want {
+	if got, want := talk(s.dial(t, port), v2(0x21, 0x11, fourAddresses...)+"hello"), fmt.Sprintf("192.0.2.7:51201 at %d: hello", port); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if got := talk(dialPort(t, port), "hello"); got != "" {
+	if got := talk(s.dial(t, port), "hello"); got != "" {
 		t.Errorf("without a header: got %q", got)
 	}
 	strangers := startStreams(t, &echoing{refused: true})
-	port = freePort(t)
 	if failed := strangers.ListenTCP([]uint16{port}); len(failed) > 0 {
 		t.Fatal(failed)
 	}
-	if got := talk(dialPort(t, port), v2(0x21, 0x11, fourAddresses...)); got != "" {
+	if got := talk(strangers.dial(t, port), v2(0x21, 0x11, fourAddresses...)); got != "" {
 		t.Errorf("a stranger got %q", got)
 	}
 	for _, want := range []string{"ok", "missing"} {
@@ -149,21 +153,21 @@ func TestTCPProxyHeader(t *testing.T) {
 // A drain closes the ports and waits for their connections.
 func TestDrainOfTCP(t *testing.T) {
 	s := startStreams(t, &echoing{})
-	port := freePort(t)
+	const port = portOne
 	if failed := s.ListenTCP([]uint16{port}); len(failed) > 0 {
 		t.Fatal(failed)
 	}
-	conn := dialPort(t, port)
+	where, conn := s.at(port), s.dial(t, port)
 	until(t, "accepted", func() bool { return s.conns.on("tcp") == 1 })
 	drained := s.drain(time.Minute)
-	until(t, "port closed", func() bool { return refuses(fmt.Sprintf("127.0.0.1:%d", port)) })
+	until(t, "port closed", func() bool { return refuses(where) })
 	if got := talk(conn, "bye"); !strings.HasSuffix(got, "bye") {
 		t.Errorf("got %q", got)
 	}
 	if err := <-drained; err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if failed := s.ListenTCP([]uint16{port}); len(failed) > 0 || !refuses(fmt.Sprintf("127.0.0.1:%d", port)) {
+	if failed := s.ListenTCP([]uint16{port}); len(failed) > 0 || !refuses(where) {
 		t.Errorf("a port opened after the drain: %v", failed)
 	}
 }
