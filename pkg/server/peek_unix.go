@@ -48,7 +48,7 @@ func peek(conn *net.TCPConn, buffer []byte, enough func(seen []byte) (bool, erro
 func peekSocket(fd int, p []byte) (int, error) {
 	for {
 		n, _, err := syscall.Recvfrom(fd, p, syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		if err != syscall.EINTR { //nolint:errorlint // a bare number
+		if err != syscall.EINTR {
 			return n, err
 		}
 	}
