@@ -112,6 +112,9 @@ func (c *Candidates) Rendezvous(key uint64, seeds []uint64) int {
 	return c.rendezvousSlow(key, seeds)
 }
 
+// preferred is the index with the highest score, -1 without any. Inlined into something larger, its loop takes twice as long.
+//
+//go:noinline
 func preferred(key uint64, seeds []uint64) int {
 	best, bestScore := -1, uint64(0)
 	for i, seed := range seeds {

@@ -419,6 +419,8 @@ func everyBalancer(p *Pool) map[string]func(n uint64) int {
 	}
 }
 
+// BenchmarkChoose: `go test ./pkg/pool -run xx -bench Choose -benchmem` on an EPYC: RoundRobin 6 ns, LeastRequest 13, EWMA 20, Rendezvous
+// and Subset 80, SlowStart 54 while all 100 endpoints are new.
 func BenchmarkChoose(b *testing.B) {
 	for name, choose := range everyBalancer(New(Options{})) {
 		b.Run(name, func(b *testing.B) {
