@@ -229,7 +229,7 @@ func (x *stream) copyOf(ctx context.Context, req *http.Request) *http.Request {
 	}
 	out.URL = target(req.URL)
 	if req.Body != nil && req.Body != http.NoBody {
-		body := &touching{ReadCloser: req.Body, x: x}
+		body := newStreamRequest(req.Body, x)
 		out.Body, out.GetBody = body, body.again
 	}
 	out.Close = false
@@ -245,31 +245,6 @@ func target(u *url.URL) *url.URL {
 		}
 	}
 	return &out
-}
-
-// touching is a request body: what the client sends is no silence.
-type touching struct {
-	io.ReadCloser
-	x *stream
-}
-
-// errUnread is what the library returns for a request that the endpoint has not begun, when it cannot send the body again: it asks for
-// the body only when the endpoint has said so, by GOAWAY or REFUSED_STREAM (RFC 9113 section 8.7).
-var errUnread = errors.New("the endpoint has not begun the request")
-
-// again is what the library asks for a body to send once more.
-func (b *touching) again() (io.ReadCloser, error) {
-	if b.x.reading.Load() {
-		return nil, errUnread
-	}
-	return b, nil
-}
-
-func (b *touching) Read(p []byte) (int, error) {
-	b.x.reading.Store(true)
-	n, err := b.ReadCloser.Read(p)
-	b.x.touch()
-	return n, err
 }
 
 type streamBody struct {

@@ -134,7 +134,19 @@ func (x *exchange) cutShort(err error) bool {
 	}
 	x.record.Error = err.Error()
 	x.settle(cause)
-	x.aborted = true
+	x.aborted = !x.endCall()
+	return true
+}
+
+// endCall ends a gRPC stream that the endpoint has left, with a status that says so. Clients take a reset for an error of their own.
+func (x *exchange) endCall() bool {
+	notTheirs := x.record.Reason.Explain().Status < http.StatusInternalServerError
+	if notTheirs || x.r.ProtoMajor != 2 || !isGRPC(x.r.Header) || !isGRPC(x.response.Header) {
+		return false
+	}
+	h := x.w.Header()
+	h[http.TrailerPrefix+"Grpc-Status"] = []string{"14"} // UNAVAILABLE
+	h[http.TrailerPrefix+"Grpc-Message"] = []string{string(x.record.Reason)}
 	return true
 }
 

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
@@ -287,5 +289,58 @@ func TestGoAway(t *testing.T) {
 	}
 	if rec := r.record(1); len(rec.Tries) != 3 {
 		t.Errorf("tries %+v", rec.Tries)
+	}
+}
+
+// dying is an endpoint that answers the first message of a stream and then ends without a word.
+func dying(t *testing.T) string {
+	t.Helper()
+	return raw(t, func(c net.Conn) {
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		f := http2.NewFramer(c, c)
+		_ = f.WriteSettings()
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			if frame.Header().Type != http2.FrameData {
+				continue
+			}
+			var head bytes.Buffer
+			e := hpack.NewEncoder(&head)
+			_ = e.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+			_ = e.WriteField(hpack.HeaderField{Name: "content-type", Value: "application/grpc"})
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.Header().StreamID, BlockFragment: head.Bytes(), EndHeaders: true})
+			_ = f.WriteData(frame.Header().StreamID, false, []byte("got it"))
+			return
+		}
+	})
+}
+
+// TestEndpointDiesInStream: the client hears of it at once, although its own side of the stream is open and silent, and in gRPC's words.
+func TestEndpointDiesInStream(t *testing.T) {
+	r := newRig(t, tableOf([]string{dying(t)}, with(speaks(policy.GRPC))))
+	body, feed := io.Pipe()
+	defer feed.Close()
+	req, _ := http.NewRequest(http.MethodPost, "https://app.test/pkg.Service/Method", body)
+	req.Header.Set("Content-Type", "application/grpc")
+	go func() { _, _ = io.WriteString(feed, "a\n") }()
+	res, err := r.client(true).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil || string(got) != "got it" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if res.Trailer.Get("Grpc-Status") != "14" || res.Trailer.Get("Grpc-Message") != string(policy.EndpointReset) {
+		t.Errorf("trailer %v", res.Trailer)
+	}
+	if rec := r.record(1); rec.Reason != policy.EndpointReset {
+		t.Errorf("record %+v", rec)
 	}
 }
