@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) {
 	if traffic.IsPod() {
 		os.Exit(traffic.RunPod())
 	}
-	cluster.Main(tests{m}, buildUsher)
+	cluster.Main(tests{m}, func() error { return errors.Join(buildUsher(), buildInterop()) })
 }
 
 // buildUsher builds the program with the race detector and leaves its path in

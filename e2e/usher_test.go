@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,6 +89,10 @@ func (u *usher) stop() error {
 	return u.process.Stop(ctx)
 }
 
+// wentWell is the log record of a request that was answered, or upgraded, to
+// its end.
+var wentWell = regexp.MustCompile(`"status":(101|200),"reason":""`)
+
 // tail is the end of what the replica has printed, less the requests that went
 // well; of a data race all of it.
 func (u *usher) tail() string {
@@ -95,7 +100,7 @@ func (u *usher) tail() string {
 		return race
 	}
 	lines := slices.DeleteFunc(strings.Split(u.process.Log(), "\n"), func(line string) bool {
-		return strings.Contains(line, `"status":200`) || strings.Contains(line, `"status":101`)
+		return wentWell.MatchString(line)
 	})
 	return strings.Join(lines[max(0, len(lines)-40):], "\n")
 }

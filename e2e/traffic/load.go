@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,8 +149,8 @@ func (r Report) String() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d requests in %.1f s, %.0f/s, %d failed:", total, r.Took.Seconds(), float64(total)/r.Took.Seconds(), len(r.Failures))
-	for kind, n := range r.Sent {
-		fmt.Fprintf(&b, " %s %d (%d failed)", kind, n, failed[kind])
+	for _, kind := range slices.Sorted(maps.Keys(r.Sent)) {
+		fmt.Fprintf(&b, " %s %d (%d failed)", kind, r.Sent[kind], failed[kind])
 	}
 	return b.String()
 }
