@@ -40,7 +40,7 @@ func rules() map[string]rule {
 		"http1":      {never: []string{"*"}},
 		"pool":       {ours: []string{"http1"}, never: []string{kubernetes, prometheus}},
 		"proxy":      {ours: []string{"route", "policy", "pool", "http1"}, never: []string{kubernetes, prometheus, certmagic}},
-		"certs":      {ours: []string{"route", "policy"}},
+		"certs":      {ours: []string{"route", "policy"}, never: []string{prometheus}},
 		"server":     {ours: []string{"http1"}, never: []string{kubernetes}},
 		"status":     {ours: []string{"object", "route", "policy"}},
 		"metrics":    {never: []string{kubernetes}},
