@@ -38,6 +38,7 @@ func rules() map[string]rule {
 		"resolve":    {ours: []string{"object", "policy", "route"}, never: []string{clientGo, zap, prometheus, "net/http", "log", "os"}},
 		"source":     {ours: []string{"object"}},
 		"http1":      {never: []string{"*"}},
+		"http2":      {never: []string{kubernetes, zap, prometheus, certmagic}},
 		"pool":       {ours: []string{"http1"}, never: []string{kubernetes, prometheus}},
 		"proxy":      {ours: []string{"route", "policy", "pool", "http1"}, never: []string{kubernetes, prometheus, certmagic}},
 		"certs":      {ours: []string{"route", "policy"}, never: []string{prometheus}},
