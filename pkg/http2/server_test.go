@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
-	"strings"
 	"testing"
 )
 
@@ -66,19 +64,5 @@ func TestStandardClient(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || string(body) != "/a?b " || resp.ProtoMajor != 2 || resp.ContentLength != 5 {
 		t.Errorf("got %q, %v, %v", body, err, resp)
-	}
-}
-
-func TestH2load(t *testing.T) {
-	h2load, err := exec.LookPath("h2load")
-	if err != nil {
-		t.Skip("h2load is not installed")
-	}
-	address := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, "hello")
-	})})
-	out, err := exec.Command(h2load, "-n", "2000", "-c", "4", "-m", "32", "https://"+address+"/").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), " 2000 2xx") {
-		t.Errorf("%v: %s", err, out)
 	}
 }
