@@ -27,7 +27,8 @@ type Server struct {
 	// http.ErrAbortHandler. The stream is reset either way.
 	PanicHandler func(r *http.Request, v any, stack []byte)
 	// CountError is told of each stream and connection error by a word of a
-	// short fixed list. Nil: told nobody.
+	// short fixed list. It must not wait: the connection is locked. Nil: told
+	// nobody.
 	CountError func(kind string)
 
 	Limits   Limits
