@@ -9,7 +9,7 @@ import (
 )
 
 // Clients that others wrote, where they are installed: curl, nghttp2-client, and as a judge of every frame
-// go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1
+// go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible
 func TestOtherClients(t *testing.T) {
 	address := serve(t, &Server{Handler: http.HandlerFunc(quick)})
 	host, port, err := net.SplitHostPort(address)
