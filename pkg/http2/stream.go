@@ -25,12 +25,10 @@ type stream struct {
 
 	// The connection's lock guards these.
 	ended   bool // the client has ended it
-	done    bool // we have
 	dead    error
 	window  int64
 	queued  bool // in conn.waiting
 	wake    sync.Cond
-	late    bool // the write deadline has passed
 	writeBy *time.Timer
 	readBy  *time.Timer
 }
@@ -180,7 +178,7 @@ func (st *stream) recycle(reusable bool) {
 	clear(st.values)
 	st.values = st.values[:0]
 	st.req = http.Request{}
-	st.body, st.dead, st.done, st.ended, st.late, st.queued, st.tooLarge = nil, nil, false, false, false, false, false
+	st.body, st.dead, st.ended, st.queued, st.tooLarge = nil, nil, false, false, false
 	st.response.end()
 	if len(st.header) == 0 {
 		streams.Put(st)

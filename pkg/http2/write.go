@@ -106,6 +106,7 @@ func (c *conn) appendHeaders(st *stream, block []byte, end bool) {
 
 // send frames data of a stream, waiting for the client's windows as it must. The lock is held.
 func (c *conn) send(st *stream, data []byte, end bool) error {
+	defer c.wakeWaiting() // also when this stream was woken and has died since, or those behind it would wait on
 	for {
 		if st.dead != nil {
 			return st.dead
@@ -131,7 +132,6 @@ func (c *conn) send(st *stream, data []byte, end bool) error {
 			data = data[n:]
 		}
 		if last {
-			c.wakeWaiting()
 			return nil
 		}
 	}
@@ -149,9 +149,6 @@ func (c *conn) waitToSend(st *stream) error {
 	}
 	if st.window > 0 && c.window > 0 {
 		return nil
-	}
-	if st.late {
-		return os.ErrDeadlineExceeded
 	}
 	if st.window > 0 && !st.queued {
 		st.queued = true
