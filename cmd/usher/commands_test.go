@@ -44,7 +44,7 @@ func TestUsage(t *testing.T) {
 		{"serve --kubeconfig nowhere", `--kubeconfig "nowhere"`},
 		{"serve --manifests . --tcp-services-configmap b", `--tcp-services-configmap "b": want namespace/name`},
 		{"serve --manifests . --validating-webhook :8443", `unknown flag: --validating-webhook; it is ingress-nginx's`},
-		{"serve --manifests . --acme-email me", "unknown flag: --acme-email"},
+		{"serve --manifests . --acme-email me", `--acme-email "me": want an address`},
 		{"lint --manifests . -o xml", `want text or json or github`},
 		{"lint --manifests . --fail-on info", `want error or warning or never`},
 		{"explain --manifests .", "want one URL, got 0"},

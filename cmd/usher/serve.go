@@ -76,6 +76,7 @@ type service struct {
 	dataPlane    *dataPlane
 	certificates *certs.Selector
 	tickets      *certs.Tickets
+	acme         *certs.Issuer // nil without --acme-email
 	server       *server.Server
 	ports        *tcpPorts
 	controller   *controller.Controller
@@ -101,9 +102,14 @@ func newService(f *serveFlags, c console) (*service, error) {
 	if s.dataPlane, err = newDataPlane(s, cluster, c.out); err != nil {
 		return nil, err
 	}
-	if s.certificates, err = certs.New(s.live, s.metrics); err != nil {
+	options.ACME = f.acme.on()
+	if err = s.newACME(cluster); err != nil {
 		return nil, err
 	}
+	if s.certificates, err = certs.New(s.tables(), s.metrics); err != nil {
+		return nil, err
+	}
+	s.certificates.AnswerFor(s.acme)
 	s.tickets = cluster.tickets(f, s.certificates, s.log)
 	s.ports = newTCPPorts(cluster.source)
 	options.OwnPorts = []uint16{f.httpPort, f.httpsPort, f.adminPort}
@@ -112,7 +118,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 		Resolver: resolve.New(options),
 		Live:     s.live,
 		Retain:   s.dataPlane.retain,
-		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.ports.publish, newTeller(s.log).publish,
+		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.order, s.ports.publish, newTeller(s.log).publish,
 			(&counter{metrics: s.metrics, byHost: f.metricsByHost}).publish, cluster.publish),
 		Observer: &turns{metrics: s.metrics, log: s.log},
 	})
@@ -129,7 +135,7 @@ func (s *service) newServers(b build) error {
 	s.server, err = server.New(server.Options{
 		Plain:    s.flags.listen(s.flags.httpPort),
 		Secure:   s.flags.listen(s.flags.httpsPort),
-		Handler:  s.dataPlane.proxy,
+		Handler:  s.handler(),
 		TLS:      s.certificates.Config(),
 		Limits:   s.flags.limits.options(),
 		Refused:  s.dataPlane.refused,
@@ -164,7 +170,7 @@ func (s *service) newServers(b build) error {
 		return fmt.Errorf("admin port: %w", err)
 	}
 	s.admin = admin.New(admin.Options{
-		Tables:    s.live,
+		Tables:    s.tables(),
 		Ready:     s.ready,
 		Metrics:   s.metrics.Handler(),
 		Endpoints: s.dataPlane.endpoints,
@@ -184,6 +190,9 @@ func (s *service) addParts(cluster *cluster) {
 	s.parts.Add(func() error { return s.controller.Run(ctx) }, func(error) { cancel() })
 	s.parts.Add(func() error { return s.ports.follow(ctx) }, func(error) { cancel() })
 	s.parts.Add(func() error { return s.tickets.Run(ctx) }, func(error) { cancel() })
+	if s.acme != nil {
+		s.parts.Add(func() error { return s.acme.Run(ctx) }, func(error) { cancel() })
+	}
 	s.parts.Add(func() error { return s.admin.Serve(s.adminAt) }, func(error) { _ = s.admin.Close() })
 	s.parts.Add(func() error { return s.announce(ctx) }, func(error) { cancel() })
 	cluster.addParts(&s.parts)

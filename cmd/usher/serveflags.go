@@ -31,6 +31,7 @@ type serveFlags struct {
 	logs          logFlags
 	status        statusFlags
 	limits        limitFlags
+	acme          acmeFlags
 	adopted       adoptedFlags
 }
 
@@ -54,6 +55,7 @@ func (f *serveFlags) register(set *pflag.FlagSet) {
 	f.logs.register(set)
 	f.status.register(set)
 	f.limits.register(set)
+	f.acme.register(set)
 	f.adopted.register(set)
 	set.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		switch name { // ingress-nginx's names
@@ -90,6 +92,9 @@ func (f *serveFlags) check() error {
 		return err
 	}
 	if err := f.limits.check(); err != nil {
+		return err
+	}
+	if err := f.acme.check(); err != nil {
 		return err
 	}
 	return f.adopted.check(f.objects.adopts())

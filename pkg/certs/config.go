@@ -39,6 +39,11 @@ func (s *Selector) newConfig(of policy.TLS) *tls.Config {
 
 // configFor is what a client may agree on with the host it asks for; nil is the listener's own configuration.
 func (s *Selector) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if s.acme != nil {
+		if config := s.acme.challenge(hello); config != nil {
+			return config, nil
+		}
+	}
 	t := s.tables.Load()
 	if t == nil {
 		return nil, nil

@@ -18,6 +18,8 @@
 // For example, with "shop.example.com" (expired) and "*.example.com" (valid), both names get the wildcard; with only the expired
 // one, "shop.example.com" gets that, and "blog.example.com" goes to step 3.
 //
+// Certificates that ACME gave (acme.go) stand in the Table beside those of Secrets.
+//
 // The choice binds the handshake, not the requests that follow: a browser may send requests for another host that the certificate
 // covers on the same HTTP/2 connection (RFC 9113 section 9.1.1), and they are routed by their own host. As with nginx and a wildcard
 // certificate, no 421 is sent for that.
@@ -56,6 +58,7 @@ type Selector struct {
 	observer Observer
 	now      func() time.Time
 	base     *tls.Config // of the listeners
+	acme     *Issuer     // nil without ACME
 
 	mu       sync.Mutex
 	variants map[policy.TLS]*tls.Config // for hosts with settings of their own
@@ -139,3 +142,6 @@ func forName(set *route.Certificates, name string, c client) *route.Certificate 
 	}
 	return best
 }
+
+// AnswerFor makes the Selector answer the TLS-ALPN-01 challenges of an Issuer. It is to be called before the first handshake.
+func (s *Selector) AnswerFor(i *Issuer) { s.acme = i }

@@ -85,7 +85,7 @@ func Keys() []*Key { return keyList() }
 var keyList = sync.OnceValue(func() []*Key {
 	var keys []*Key
 	for _, group := range [][]Key{
-		redirectKeys(), hstsKeys(), tlsKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), retryKeys(), headerKeys(),
+		redirectKeys(), hstsKeys(), acmeKeys(), tlsKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), retryKeys(), headerKeys(),
 		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(), streamKeys(),
 		acceptedKeys(), unsupportedKeys(), refusedKeys(),
 	} {

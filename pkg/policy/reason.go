@@ -62,6 +62,7 @@ const (
 	CanaryUnmatched        Reason = "canary-unmatched"
 	CertificateMismatch    Reason = "certificate-mismatch"
 	CertificateExpired     Reason = "certificate-expired"
+	CertificatePending     Reason = "certificate-pending"
 	CertificateConflict    Reason = "certificate-conflict"
 	TrustEveryone          Reason = "trusts-every-client"
 	BadInput               Reason = "bad-input"
@@ -160,6 +161,7 @@ func objectReasons() []ReasonDoc {
 		{BadSecret, 0, "The TLS Secret does not hold a usable certificate and key, so the default certificate is served.", "Give it tls.crt (PEM chain) and the matching tls.key."},
 		{CertificateMismatch, 0, "The certificate does not cover the host, so the default certificate is served.", "Issue the certificate for this host, or correct secretName."},
 		{CertificateExpired, 0, "The certificate has expired or is not valid yet; it is served all the same.", "Renew it."},
+		{CertificatePending, 0, "The certificate is being had by ACME and is not there yet; another one answers.", "Wait, or mend what the message says: usually the CA cannot reach ports 80 and 443 under this name."},
 		{CertificateConflict, 0, "Another, older Ingress already gives this host's certificate.", "Use one Secret per host."},
 		{TrustEveryone, 0, "Forwarded headers or PROXY protocol are trusted from every client, which can then choose its own address.", "Set proxy-real-ip-cidr to the addresses of the load balancer."},
 		{BadInput, 0, "A file or document could not be read.", "Correct it as the message says; the objects before it stay in use."},

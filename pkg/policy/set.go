@@ -12,6 +12,7 @@ import "slices"
 type Set struct {
 	Redirect  Redirect
 	HSTS      HSTS
+	ACME      ACME
 	Forwarded Forwarded
 	Timeouts  Timeouts
 	Body      Body

@@ -55,6 +55,8 @@ type Options struct {
 	// TCPServices and UDPServices are ConfigMaps of services by port; OwnPorts are those that no service can have.
 	TCPServices, UDPServices object.Key
 	OwnPorts                 []uint16
+	// ACME honours the annotations that ask for certificates.
+	ACME bool
 	// Passthrough honours ssl-passthrough.
 	Passthrough bool
 	// Zone is where Usher runs; endpoints hinted for it are preferred. Empty ignores hints.
@@ -165,6 +167,7 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		TCP:          r.publishStreams(),
 		Passes:       len(r.passing) > 0,
 		Certificates: r.tls.certificates,
+		ACME:         r.tls.ordered,
 		Diagnostics:  r.problems.settle(),
 		Ingresses:    r.ingressStates(last.Ingresses),
 	}

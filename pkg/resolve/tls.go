@@ -36,8 +36,10 @@ type tlsNames struct {
 	secrets      map[object.Key]*secret
 	unread       map[object.Key]bool // Secrets named for the first time
 	certificates *route.Certificates
-	owned        bool      // whether certificates is a copy made in this turn
-	boundary     time.Time // when the next certificate becomes valid or expires; zero if none does
+	orders       map[string]route.ACMEName
+	ordered      []route.ACMEName // orders, as published
+	owned        bool             // whether certificates is a copy made in this turn
+	boundary     time.Time        // when the next certificate becomes valid or expires; zero if none does
 
 	defaults []route.Diagnostic
 }
@@ -259,6 +261,9 @@ func (r *Resolver) entryProblem(in *ingress, e *tlsEntry, now time.Time) (route.
 	s := r.tls.secrets[e.secret]
 	switch {
 	case s.object == nil:
+		if r.wantsACME(in) {
+			return d, false // an order is on its way, which says itself how it goes
+		}
 		d.Reason, d.Message = policy.NoSecret, fmt.Sprintf("Secret %s does not exist", e.secret)
 	case s.certificate == nil:
 		d.Reason, d.Message = policy.BadSecret, fmt.Sprintf("Secret %s holds no usable certificate: %s", e.secret, s.problem)
@@ -322,6 +327,7 @@ func (r *Resolver) resolveName(name string, n *tlsName) {
 	}
 	r.problems.replace(before, n.diagnostics)
 	r.tls.publish(name, certificates)
+	r.settleOrder(name, n, len(certificates))
 	if n.on != wasOn {
 		r.markHosts(name)
 	}

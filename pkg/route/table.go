@@ -41,7 +41,9 @@ type Table struct {
 	ECH []tls.EncryptedClientHelloKey
 
 	Certificates *Certificates
-	Diagnostics  []Diagnostic
+	// ACME are the names that certificates are to be ordered for, sorted.
+	ACME        []ACMEName
+	Diagnostics []Diagnostic
 	// Ingresses is what became of each Ingress that the source holds, claimed or not, for status, events and reports.
 	Ingresses []IngressState
 }
@@ -166,6 +168,12 @@ func (e *Endpoint) Address() string {
 		return e.Name
 	}
 	return e.Addr.String()
+}
+
+// ACMEName is a host, or a wildcard, whose Ingress asks for a certificate, and the field that names it.
+type ACMEName struct {
+	Name   string
+	Origin policy.Origin
 }
 
 // Certificate is one certificate with its key, and where it came from.

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"crypto/x509"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
+	"github.com/spf13/pflag"
+	"github.com/usher-ingress/usher/pkg/certs"
+	"github.com/usher-ingress/usher/pkg/route"
+	"go.uber.org/zap"
+)
+
+// acmeFlags are about certificates that Usher orders itself. Without an address for the CA there are none.
+type acmeFlags struct {
+	email      string
+	ca         string
+	fallbackCA string
+	roots      string
+	eabKeyID   string
+	eabKeyFile string
+	folder     string
+}
+
+func (f *acmeFlags) register(set *pflag.FlagSet) {
+	set.StringVar(&f.email, "acme-email", "", "`address` under which an ACME CA reaches you; with it Usher orders certificates for Ingresses that ask (usher.dev/acme), and you agree to the CA's terms")
+	set.StringVar(&f.ca, "acme-ca", certmagic.LetsEncryptProductionCA, "`URL` of the ACME CA's directory")
+	set.StringVar(&f.fallbackCA, "acme-fallback-ca", "", "`URL` of another CA's directory, which is asked when the first one fails")
+	set.StringVar(&f.roots, "acme-ca-roots", "", "`file` of PEM certificates to verify the CA's own server with; the system's when not given")
+	set.StringVar(&f.eabKeyID, "acme-eab-kid", "", "key `ID` of the external account binding that some CAs ask for")
+	set.StringVar(&f.eabKeyFile, "acme-eab-key-file", "", "`file` with the key of the external account binding, base64url as the CA gives it; in a cluster a mounted Secret")
+	set.StringVar(&f.folder, "acme-storage", "", "`folder` for accounts, keys and certificates with --manifests; below the user's cache when not given. In a cluster they are Secrets in Usher's own namespace")
+}
+
+func (f *acmeFlags) on() bool { return f.email != "" }
+
+func (f *acmeFlags) check() error {
+	if !f.on() {
+		return nil
+	}
+	if local, domain, ok := strings.Cut(f.email, "@"); !ok || local == "" || domain == "" {
+		return usagef("--acme-email %q: want an address such as admin@example.com", f.email)
+	}
+	for flag, ca := range map[string]string{"acme-ca": f.ca, "acme-fallback-ca": f.fallbackCA} {
+		if u, err := url.Parse(ca); (ca != "" || flag == "acme-ca") && (err != nil || u.Scheme != "https" || u.Host == "") {
+			return usagef("--%s %q: want the https URL of an ACME directory", flag, ca)
+		}
+	}
+	if (f.eabKeyID == "") != (f.eabKeyFile == "") {
+		return usagef("--acme-eab-kid and --acme-eab-key-file: want both or none")
+	}
+	return nil
+}
+
+// options reads the files that the flags name.
+func (f *acmeFlags) options() (certs.ACMEOptions, error) {
+	o := certs.ACMEOptions{Email: f.email, CAs: []string{f.ca}}
+	if f.fallbackCA != "" {
+		o.CAs = append(o.CAs, f.fallbackCA)
+	}
+	if f.roots != "" {
+		pem, err := os.ReadFile(f.roots)
+		if err != nil {
+			return o, usagef("--acme-ca-roots: %v", err)
+		}
+		o.Roots = x509.NewCertPool()
+		if !o.Roots.AppendCertsFromPEM(pem) {
+			return o, usagef("--acme-ca-roots %q: want PEM certificates, found none", f.roots)
+		}
+	}
+	if f.eabKeyFile != "" {
+		key, err := os.ReadFile(f.eabKeyFile)
+		if err != nil {
+			return o, usagef("--acme-eab-key-file: %v", err)
+		}
+		o.EAB = &acme.EAB{KeyID: f.eabKeyID, MACKey: strings.TrimSpace(string(key))}
+	}
+	return o, nil
+}
+
+// newACME makes the part that orders certificates, if it is wanted.
+func (s *service) newACME(c *cluster) error {
+	f := &s.flags.acme
+	if !f.on() {
+		return nil
+	}
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	if o.Storage, err = f.storage(c); err != nil {
+		return err
+	}
+	o.Tables, o.Log = s.live, s.log.Named("acme").WithOptions(zap.IncreaseLevel(zap.WarnLevel))
+	o.HTTPPort, o.HTTPSPort = int(s.flags.httpPort), int(s.flags.httpsPort)
+	if len(s.flags.bind) > 0 {
+		o.ListenHost = netip.MustParseAddr(s.flags.bind[0]).String()
+	}
+	s.acme, err = certs.NewIssuer(o)
+	return err
+}
+
+// storage is shared by the replicas of a cluster, and a folder without one.
+func (f *acmeFlags) storage(c *cluster) (certmagic.Storage, error) {
+	if c.client != nil {
+		namespace := ownNamespace()
+		return certs.NewClusterStorage(c.client.CoreV1().Secrets(namespace), c.client.CoordinationV1().Leases(namespace), ownName()), nil
+	}
+	folder := f.folder
+	if folder == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return nil, usagef("--acme-storage: want a folder, since the user has no cache: %v", err)
+		}
+		folder = filepath.Join(cache, "usher", "acme")
+	}
+	return &certmagic.FileStorage{Path: folder}, nil
+}
+
+// tables are the Tables in use, with what ACME adds.
+func (s *service) tables() certs.Tables {
+	if s.acme != nil {
+		return s.acme
+	}
+	return s.live
+}
+
+// order hands the names of a new Table to whoever orders certificates.
+func (s *service) order(t *route.Table) {
+	if s.acme != nil {
+		s.acme.Use(t)
+	}
+}
+
+// handler answers the CA's challenges before routing, so that no redirect and no restriction of a route is in their way.
+func (s *service) handler() http.Handler {
+	if s.acme != nil {
+		return s.acme.Answer(s.dataPlane.proxy)
+	}
+	return s.dataPlane.proxy
+}
