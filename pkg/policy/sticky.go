@@ -95,8 +95,9 @@ func seal(key []byte, use, backend, name string) []byte {
 
 func encode(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
 
+// decodeToken reads the one spelling encode gives to some bytes. encoding/base64 passes over line breaks even when it is strict.
 func decodeToken(token string) ([]byte, bool) {
-	if len(token) > 64 {
+	if len(token) > 64 || strings.ContainsAny(token, "\r\n") {
 		return nil, false
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)

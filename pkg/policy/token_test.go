@@ -39,7 +39,7 @@ func forgeries(t *testing.T, token string) (all []string) {
 			base64.RawURLEncoding.EncodeToString(append(append([]byte(nil), raw[:n]...), make([]byte, len(raw)-n)...)))
 	}
 	for n := range len(token) {
-		all = append(all, token[:n], token[:n]+"!"+token[n+1:])
+		all = append(all, token[:n], token[:n]+"!"+token[n+1:], token[:n]+"\r"+token[n:], token[:n]+"\n"+token[n:])
 	}
 	// Other spellings of the same bytes, so that a token is one string only; and longer ones.
 	return append(all, base64.URLEncoding.EncodeToString(raw)+"=", base64.RawURLEncoding.EncodeToString(append(raw, 0)), token+token, " "+token, token+"=",
