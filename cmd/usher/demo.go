@@ -21,9 +21,9 @@ func newDemo() *cobra.Command {
 examples/quickstart through the same pipeline as 'usher serve', and prints requests to try. It needs
 nothing but this binary: no cluster, no network.
 
-It shows hosts and paths, a wildcard, TLS with a throw-away certificate, and one mistake to explain.
-The manifests are copied to a folder; a change there is live at once. Ports that are taken are
-replaced by free ones. Ctrl-C ends it and removes the folder.`,
+It shows hosts and paths, a wildcard, TLS with a throw-away certificate, a session cookie, a canary, and
+one mistake to explain. The manifests are copied to a folder; a change there is live at once. Ports that
+are taken are replaced by free ones. Ctrl-C ends it and removes the folder.`,
 		Example: "  usher demo",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,7 +38,7 @@ replaced by free ones. Ctrl-C ends it and removes the folder.`,
 
 // demoBackends are the programs that endpoints.yaml names, by their ports there.
 func demoBackends() map[int]string {
-	return map[int]string{9001: "web-0", 9002: "web-1", 9003: "cart-0", 9004: "api-0", 9005: "api-1"}
+	return map[int]string{9001: "web-0", 9002: "web-1", 9003: "cart-0", 9004: "api-0", 9005: "api-1", 9006: "api-next-0"}
 }
 
 func runDemo(stop *stopper, out, log io.Writer, keep bool) error {
@@ -142,6 +142,8 @@ func demoText(s *service, folder demoFolder) string {
 		{"plain HTTP of a host with TLS is redirected", fmt.Sprintf("curl -i -H 'Host: shop.localhost' http://127.0.0.1:%s/cart", plain)},
 		{"an Exact path beside a Prefix", fmt.Sprintf("curl -H 'Host: api.localhost' http://127.0.0.1:%s/v1/status", plain)},
 		{"a wildcard host", fmt.Sprintf("curl -H 'Host: blue.apps.localhost' http://127.0.0.1:%s/", plain)},
+		{"a session: ask twice, and the same replica answers", fmt.Sprintf("curl -b %[1]s -c %[1]s -H 'Host: account.localhost' http://127.0.0.1:%[2]s/", folder.cookies(), plain)},
+		{"a canary: one request in five goes to the next version, and each with this header", fmt.Sprintf("curl -H 'Host: api.localhost' -H 'X-Next: always' http://127.0.0.1:%s/v1", plain)},
 		{"a host nobody declares: 404, with the reason in a header", fmt.Sprintf("curl -i -H 'Host: nobody.localhost' http://127.0.0.1:%s/", plain)},
 		{"the mistake: 503", fmt.Sprintf("curl -i --cacert %s --resolve shop.localhost:%s:127.0.0.1 https://shop.localhost:%s/checkout", folder.authority(), secure, secure)},
 		{"why is that?", fmt.Sprintf("%s explain --admin %s https://shop.localhost/checkout", usher, admin)},

@@ -27,6 +27,7 @@ func TestDemo(t *testing.T) {
 	want := [][2]string{ // what the command holds, what its answer holds; the first that fits
 		{"lint ", "chekout"}, {"explain ", "no-service"}, {"/checkout", "503"}, {"/cart/1", "cart-0"}, {"shop.localhost' http", "308"},
 		{"https://shop.localhost:", "web-"}, {"/v1/status", "web-"}, {"blue.apps", "web-"}, {"nobody", "404"},
+		{"X-Next", "api-next-0"}, {"account.localhost", "web-"},
 	}
 	tried := 0
 	for line := range strings.Lines(out.String()) {
@@ -38,6 +39,9 @@ func TestDemo(t *testing.T) {
 		switch {
 		case words[0] == "curl":
 			got = curl(t, words[1:])
+			if again := curl(t, words[1:]); strings.Contains(line, "account.") && firstWord(again) != firstWord(got) {
+				t.Errorf("%sthe session moved from %s to %s", line, firstWord(got), firstWord(again))
+			}
 		case strings.HasPrefix(line, thisProgram()+" "):
 			_, got, _ = usher(shellWords(strings.TrimPrefix(line, thisProgram()))...)
 		default:
@@ -53,7 +57,7 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
-	if tried < 9 {
+	if tried < 11 {
 		t.Errorf("only %d commands to try in:\n%s", tried, out.String())
 	}
 	cancel()
@@ -72,6 +76,9 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// firstWord is the name of the backend that answered, after the status.
+func firstWord(answer string) string { return strings.Join(strings.Fields(answer)[:2], " ") }
+
 // shellWords splits a command line; single quotes keep words together.
 func shellWords(line string) []string {
 	var words []string
@@ -85,18 +92,31 @@ func shellWords(line string) []string {
 	return words
 }
 
-// curl does what curl would do with the options that the demo uses: -i, -H, --cacert and --resolve.
+// curl does what curl would do with the options that the demo uses: -i, -H, -b, -c, --cacert and --resolve.
 func curl(t *testing.T, args []string) string {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}} //nolint:gosec // its version is the default
 	defer transport.CloseIdleConnections()
 	r, _ := http.NewRequest(http.MethodGet, "http://nowhere.test/", nil)
+	jar := os.DevNull
 	for i := 0; i < len(args); i++ {
 		switch args[i] {
 		case "-i":
 		case "-H":
 			i++
-			r.Host = strings.TrimPrefix(args[i], "Host: ")
+			if name, value, _ := strings.Cut(args[i], ": "); name == "Host" {
+				r.Host = value
+			} else {
+				r.Header.Set(name, value)
+			}
+		case "-b":
+			i++
+			if cookie, err := os.ReadFile(args[i]); err == nil {
+				r.Header.Set("Cookie", string(cookie))
+			}
+		case "-c":
+			i++
+			jar = args[i]
 		case "--cacert":
 			i++
 			pem, err := os.ReadFile(args[i])
@@ -121,6 +141,11 @@ func curl(t *testing.T, args []string) string {
 		r.Host = r.URL.Host
 	}
 	p := &process{t: t}
-	status, _, body := p.do(transport, r)
+	status, header, body := p.do(transport, r)
+	if cookie, _, set := strings.Cut(header.Get("Set-Cookie"), ";"); set {
+		if err := os.WriteFile(jar, []byte(cookie), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return fmt.Sprint(status, " ", body)
 }

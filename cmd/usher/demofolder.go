@@ -26,6 +26,9 @@ type demoFolder struct{ path string }
 // authority is the file of the certificate that signed itself, for curl --cacert.
 func (d demoFolder) authority() string { return filepath.Join(d.path, "certificate.pem") }
 
+// cookies is where curl keeps the cookie of the session.
+func (d demoFolder) cookies() string { return filepath.Join(d.path, "cookies.txt") }
+
 func (d demoFolder) remove() { _ = os.RemoveAll(d.path) }
 
 // newDemoFolder writes the copy; ports maps those of the manifests to those in use.
