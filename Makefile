@@ -4,6 +4,7 @@
 GO ?= go
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
 BENCHFLAGS ?=
+CONFORMANCEFLAGS ?=
 # Allocations and memory, which the race detector would distort, are counted without it.
 BUDGETS := ./pkg/http1 ./pkg/pool ./pkg/proxy ./pkg/route
 FUZZTIME ?= 30s
@@ -14,10 +15,10 @@ GOVULNCHECK := $(CACHE)/govulncheck-v1.9.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint bench docs e2e demo fuzz clean
+.PHONY: help build test race lint bench docs e2e conformance demo fuzz clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/usher
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/usher ./cmd/usher
@@ -47,6 +48,13 @@ docs: ## write the generated parts of the documentation anew
 
 e2e: ## run the end-to-end tests against a real API server (the first run builds it)
 	$(GO) test -tags e2e -count=1 -p 1 -timeout 30m ./e2e/...
+
+conformance: ## check Ingress v1: of Usher into e2e/conformance/REPORT.md, or of any controller (CONFORMANCEFLAGS)
+ifeq ($(CONFORMANCEFLAGS),)
+	$(GO) test -tags e2e -count=1 -run '^TestConformance$$' ./e2e -conformance-report $(CURDIR)/e2e/conformance/REPORT.md
+else
+	$(GO) run ./e2e/conformance/run $(CONFORMANCEFLAGS)
+endif
 
 clean: ## remove what the tasks have built here; the caches stay
 	rm -rf bin

@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,6 +23,7 @@ type Echo struct {
 	Path    string      // /a%20b?c=d, as on the wire
 	Proto   string      // HTTP/1.1
 	Header  http.Header // without Host
+	Body    string      // its first MiB
 }
 
 // Backend is an HTTP server that stands for a Pod.
@@ -52,6 +55,9 @@ func StartBackend(name, address string, handler http.Handler) (*Backend, error) 
 	return b, nil
 }
 
+// Address is where the backend listens.
+func (b *Backend) Address() netip.AddrPort { return b.listener.Addr().(*net.TCPAddr).AddrPort() }
+
 // Requests is how many requests have arrived so far.
 func (b *Backend) Requests() int64 { return b.requests.Load() }
 
@@ -75,8 +81,9 @@ func (b *Backend) count(next http.Handler) http.Handler {
 }
 
 func (b *Backend) echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20)) // of one that is broken off, what there is
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(Echo{ // a client that has gone is its own affair
-		Backend: b.name, Method: r.Method, Host: r.Host, Path: r.RequestURI, Proto: r.Proto, Header: r.Header,
+		Backend: b.name, Method: r.Method, Host: r.Host, Path: r.RequestURI, Proto: r.Proto, Header: r.Header, Body: string(body),
 	})
 }
