@@ -31,6 +31,13 @@ func (b *responseBody) Read(p []byte) (int, error) {
 	return b.read(p, nil)
 }
 
+// ReadAhead is Read with a function to call before it waits for the endpoint,
+// so that a caller can collect what there is and send it on before a pause. An
+// error of that function is returned.
+func (b *responseBody) ReadAhead(p []byte, beforeWait func() error) (int, error) {
+	return b.read(p, beforeWait)
+}
+
 // read reads with a function to call before it waits, see wire.read.
 func (b *responseBody) read(p []byte, beforeBlock func() error) (int, error) {
 	b.mu.Lock()

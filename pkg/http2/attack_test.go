@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	xhttp2 "golang.org/x/net/http2"
+
+	"github.com/usher-ingress/usher/pkg/http1"
 )
 
 // flood sends until the connection is cut, at most n times.
@@ -203,7 +205,7 @@ func TestCancel(t *testing.T) {
 			close(entered)
 			<-r.Context().Done()
 			_, err := io.Copy(io.Discard, r.Body)
-			var body *BodyError
+			var body *http1.BodyError
 			if !errors.As(err, &body) || !errors.Is(r.Context().Err(), context.Canceled) {
 				err = errors.New("unexpected: " + err.Error())
 			} else {

@@ -7,10 +7,13 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/http1"
 )
 
 // body is Request.Body. Each request has its own, since a handler may leave
-// somebody reading it. The connection's lock guards all of it.
+// somebody reading it. The connection's lock guards all of it. Errors that are
+// the client's fault are http1's, so that a handler need not know the version.
 type body struct {
 	conn     *conn
 	id       uint32
@@ -55,7 +58,7 @@ func (b *body) end(trailer http.Header) {
 
 func (b *body) fail(err error) {
 	b.over = true
-	b.stop(&BodyError{Status: http.StatusBadRequest, Reason: "short-body", Err: err})
+	b.stop(&http1.BodyError{Status: http.StatusBadRequest, Reason: "short-body", Err: err})
 }
 
 func (b *body) stop(err error) {
@@ -104,7 +107,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	switch {
 	case b.expired:
-		return 0, &BodyError{Status: http.StatusRequestTimeout, Reason: "body-timeout", Err: os.ErrDeadlineExceeded}
+		return 0, &http1.BodyError{Status: http.StatusRequestTimeout, Reason: "body-timeout", Err: os.ErrDeadlineExceeded}
 	case b.at < len(b.buffered):
 		n := copy(p, b.buffered[b.at:])
 		b.at += n

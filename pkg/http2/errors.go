@@ -3,7 +3,6 @@ package http2
 import (
 	"errors"
 	"fmt"
-	"net/http"
 )
 
 // errCode is an error code of RFC 9113 section 7.
@@ -39,18 +38,4 @@ var (
 	errClientGone    = errors.New("http2: the client is gone")
 	errStreamReset   = errors.New("http2: the client reset the stream")
 	errStreamAborted = errors.New("http2: the stream was aborted")
-	errTooLong       = http.ErrContentLength
 )
-
-// BodyError says why a request body cannot be read: by the client's doing.
-type BodyError struct {
-	Status int    // 400 or 408
-	Reason string // "short-body", "body-timeout"
-	Err    error
-}
-
-// Error names the reason and the cause.
-func (e *BodyError) Error() string { return "http2: " + e.Reason + ": " + e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *BodyError) Unwrap() error { return e.Err }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,12 +20,20 @@ type response struct {
 	length   int64  // Content-Length; -1 without
 	written  int64
 	buf      []byte
+	small    []byte // the buffer that a larger one stands for
 	trailers []string
 	expected bool // the client waits for 100 Continue
 	err      error
+
+	flushHook func() error // FlushError, made once
 }
 
-const responseBuffer = 4 << 10
+const (
+	responseBuffer = 4 << 10
+	copyBuffer     = 32 << 10 // for bodies that do not fit
+)
+
+var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 
 func (w *response) begin() { w.length = -1 }
 
@@ -33,14 +42,20 @@ func (w *response) end() {
 	if cap(w.block) > 4<<10 {
 		w.block = nil
 	}
-	*w = response{st: w.st, header: w.header, block: w.block[:0], buf: w.buf[:0]}
+	w.shrink()
+	*w = response{st: w.st, header: w.header, block: w.block[:0], buf: w.buf[:0], flushHook: w.flushHook}
 }
 
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header { return w.header }
 
 // WriteHeader implements http.ResponseWriter. 1xx are sent at once; any other is the head, and later ones are ignored.
-func (w *response) WriteHeader(status int) {
+func (w *response) WriteHeader(status int) { w.WriteHeaderWith(status, nil) }
+
+// WriteHeaderWith is WriteHeader for a response whose fields are at hand in
+// another map, a proxied one's: they are sent besides those of Header, and the
+// map is not kept. Names are expected in canonical form.
+func (w *response) WriteHeaderWith(status int, passed http.Header) {
 	if status < 100 || status > 999 {
 		panic("http2: invalid WriteHeader code " + strconv.Itoa(status))
 	}
@@ -53,19 +68,28 @@ func (w *response) WriteHeader(status int) {
 	}
 	w.status = status
 	w.announce()
-	h := w.header
-	if lengths := h["Content-Length"]; len(lengths) > 0 {
-		if n, err := strconv.ParseUint(lengths[0], 10, 63); err == nil && len(lengths) == 1 {
-			w.length = int64(n)
-		} else {
-			delete(h, "Content-Length")
-		}
-	}
+	w.measure(w.header)
+	w.measure(passed)
 	w.block = appendStatus(w.block[:0], status)
-	w.block = appendHeader(w.block, h, w.isTrailer())
-	if _, ok := h["Date"]; !ok {
+	w.block = appendHeader(w.block, w.header, w.isTrailer())
+	w.block = appendHeader(w.block, passed, nil)
+	if w.header["Date"] == nil && passed["Date"] == nil {
 		w.block = appendDate(w.block)
 	}
+}
+
+// measure takes the length of the body from the fields, or what is none out of them.
+func (w *response) measure(h http.Header) {
+	lengths := h["Content-Length"]
+	if len(lengths) == 0 {
+		return
+	}
+	n, err := strconv.ParseUint(lengths[0], 10, 63)
+	if err != nil || len(lengths) > 1 || w.length >= 0 {
+		delete(h, "Content-Length")
+		return
+	}
+	w.length = int64(n)
 }
 
 func (w *response) inform(status int) {
@@ -123,19 +147,13 @@ func (w *response) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	if w.status == http.StatusNoContent || w.status == http.StatusNotModified {
-		return 0, http.ErrBodyNotAllowed
-	}
-	if w.written += int64(len(p)); w.length >= 0 && w.written > w.length {
-		return 0, errTooLong
+	if err := w.accept(len(p)); err != nil {
+		return 0, err
 	}
 	if w.bodiless() {
 		return len(p), nil
 	}
-	if len(w.buf)+len(p) <= responseBuffer {
+	if len(w.buf)+len(p) <= max(cap(w.buf), responseBuffer) {
 		w.buf = append(w.buf, p...)
 		return len(p), nil
 	}
@@ -143,6 +161,20 @@ func (w *response) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// accept counts body bytes against what may be sent.
+func (w *response) accept(n int) error {
+	switch {
+	case w.err != nil || n == 0:
+		return w.err
+	case w.status == http.StatusNoContent || w.status == http.StatusNotModified:
+		return http.ErrBodyNotAllowed
+	case w.length >= 0 && w.written+int64(n) > w.length:
+		return http.ErrContentLength
+	}
+	w.written += int64(n)
+	return nil
 }
 
 // push sends head, buffered bytes and p.

@@ -82,6 +82,8 @@ func (s *Server) ServeConn(nc net.Conn) {
 	late := s.draining
 	s.mu.Unlock()
 	s.open.Add(1)
+	s.workers.hire()
+	defer s.workers.release()
 	c.serve(late)
 	s.open.Add(-1)
 	s.mu.Lock()

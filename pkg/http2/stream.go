@@ -38,6 +38,7 @@ var streams = sync.Pool{New: func() any {
 	st := &stream{header: make(http.Header, 16), values: make([]string, 0, 16)}
 	st.response.header = make(http.Header, 16)
 	st.response.st = st
+	st.response.flushHook = st.response.FlushError
 	return st
 }}
 

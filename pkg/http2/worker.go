@@ -3,9 +3,11 @@ package http2
 import "sync"
 
 // workers are goroutines that serve streams. Parked ones wait for the next, the
-// one that parked last first, since its stack is in the cache.
+// one that parked last first, since its stack is in the cache. They end with
+// the last connection.
 type workers struct {
 	mu     sync.Mutex
+	conns  int // connections, which may need workers
 	parked []chan *stream
 }
 
@@ -30,12 +32,33 @@ func (w *workers) work(st *stream) {
 	for {
 		st.serve()
 		w.mu.Lock()
-		if len(w.parked) >= maxParked {
+		if len(w.parked) >= maxParked || w.conns == 0 {
 			w.mu.Unlock()
 			return
 		}
 		w.parked = append(w.parked, next)
 		w.mu.Unlock()
-		st = <-next
+		if st = <-next; st == nil {
+			return
+		}
 	}
+}
+
+// hire and release are for the begin and the end of a connection.
+func (w *workers) hire() {
+	w.mu.Lock()
+	w.conns++
+	w.mu.Unlock()
+}
+
+func (w *workers) release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.conns--; w.conns > 0 {
+		return
+	}
+	for _, worker := range w.parked {
+		close(worker)
+	}
+	w.parked = nil
 }

@@ -31,7 +31,7 @@ func newConnections(m *Metrics) connections {
 			"checks show up as client-left and not-tls; proxy-header is a load balancer that speaks PROXY protocol where it is not expected.", "result"),
 		headers: m.counters("proxy_protocol_headers_total", "Connections that had to begin with a PROXY protocol header, by what became "+
 			"of it: ok, local (without an address), or why the connection was closed: missing, malformed, timeout, client-left, untrusted.", "result"),
-		http2: m.counters("http2_errors_total", "Violations of HTTP/2 by clients, by x/net/http2's word for them.", "kind"),
+		http2: m.counters("http2_errors_total", "Violations of HTTP/2 by clients, by a word for each, such as bad-pseudo-field, window-overflow or too-many-resets.", "kind"),
 		refused: m.counters("requests_refused_total", "Requests answered before any route was looked for, since they were malformed, "+
 			"ambiguous, too large or too slow.", "reason"),
 		mirrored: m.counters("mirrored_requests_total", "Copies of requests for a mirror-target: sent, dropped since there was no place or "+

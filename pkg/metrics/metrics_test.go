@@ -187,7 +187,7 @@ func TestConnectionsAndCluster(t *testing.T) {
 	m.ConnectionsFrom(func(tell func(string, string, int64)) { tell("http", "idle", 3) })
 	m.ConnectionOpened("http")
 	m.HandshakeDone("ok")
-	m.HTTP2Error("conn_PROTOCOL_ERROR_headers_even")
+	m.HTTP2Error("bad-stream-id")
 	m.RequestRefused("bare-lf")
 	m.CertificateServed("fallback")
 	m.APIServerConnected(true)
@@ -197,7 +197,7 @@ func TestConnectionsAndCluster(t *testing.T) {
 		`usher_connections{listener="http",state="idle"} 3`,
 		`usher_connections_opened_total{listener="http"} 1`,
 		`usher_tls_handshakes_total{result="ok"} 1`,
-		`usher_http2_errors_total{kind="conn_PROTOCOL_ERROR_headers_even"} 1`,
+		`usher_http2_errors_total{kind="bad-stream-id"} 1`,
 		`usher_requests_refused_total{reason="bare-lf"} 1`,
 		`usher_tls_certificates_served_total{source="fallback"} 1`,
 		`usher_api_server_connected 1`,

@@ -17,9 +17,9 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/net/http2"
 
 	"github.com/usher-ingress/usher/pkg/http1"
+	"github.com/usher-ingress/usher/pkg/http2"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
 	"github.com/usher-ingress/usher/pkg/proxy"
@@ -86,7 +86,7 @@ func (r *rig) listenTLS() {
 	l := listen(r.t)
 	r.secure = l.Addr().String()
 	one := &http1.Server{Handler: r.proxy}
-	two := &http2.Server{}
+	two := &http2.Server{Handler: r.proxy}
 	config := &tls.Config{Certificates: []tls.Certificate{certificate(r.t)}, NextProtos: []string{"h2", "http/1.1"}}
 	var conns sync.WaitGroup
 	var mu sync.Mutex
@@ -108,7 +108,7 @@ func (r *rig) listenTLS() {
 					return
 				}
 				if conn.ConnectionState().NegotiatedProtocol == "h2" {
-					two.ServeConn(conn, &http2.ServeConnOpts{Handler: r.proxy})
+					two.ServeConn(conn)
 					return
 				}
 				one.ServeConn(conn)

@@ -75,12 +75,12 @@ func (s *Server) Connections(tell func(listener, state string, count int64)) {
 	tell(nameHTTP, "idle", plain.Idle)
 	tell(nameHTTP, "upgraded", max(0, s.conns.on(nameHTTP)-plain.Open-begun))
 
-	handshakes, open2, active2 := s.conns.begun(nameHTTPS), s.http2.open.Load(), s.http2.active.Load()
+	handshakes, two := s.conns.begun(nameHTTPS), s.http2.Stats()
 	opening := s.conns.begun(nameTCP)
 	tell(nameTCP, "handshake", opening)
 	tell(nameTCP, "upgraded", max(0, s.conns.on(nameTCP)-opening))
 	tell(nameHTTPS, "handshake", handshakes)
-	tell(nameHTTPS, "active", secure.Active+active2)
-	tell(nameHTTPS, "idle", secure.Idle+max(0, open2-active2))
-	tell(nameHTTPS, "upgraded", max(0, s.conns.on(nameHTTPS)-secure.Open-open2-handshakes))
+	tell(nameHTTPS, "active", secure.Active+two.Active)
+	tell(nameHTTPS, "idle", secure.Idle+max(0, two.Open-two.Active))
+	tell(nameHTTPS, "upgraded", max(0, s.conns.on(nameHTTPS)-secure.Open-two.Open-handshakes))
 }

@@ -18,7 +18,7 @@ const settle = 50 * time.Millisecond
 func (s *Server) Farewell() {
 	s.plain.Farewell()
 	s.secure.Farewell()
-	s.http2.farewell()
+	s.http2.Shutdown()
 }
 
 // Drain ends the server with manners: it stops accepting, closes idle connections, and waits for requests in flight and upgraded
@@ -32,7 +32,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		close(ended)
 	}()
 	if s.settle(ctx, ended) {
-		go s.http2.drain(ended)
+		s.http2.Shutdown()
 		go func() { _ = s.plain.Shutdown(ctx) }()
 		go func() { _ = s.secure.Shutdown(ctx) }()
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // gate is a handler that tells of each request and holds it until it is opened.
@@ -251,7 +253,18 @@ func TestDrainSendsGoAway(t *testing.T) {
 	c.request(1, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "shop.example.com")
 	<-g.entered
 	drained := s.drain(time.Minute)
-	if goAway := c.goAway(); goAway.LastStreamID != 1 || goAway.ErrCode != 0 {
+	// First that it is to go, with room for what it has sent meanwhile; then, as it has heard, which stream was the last.
+	if goAway := c.goAway(); goAway.LastStreamID != 1<<31-1 || goAway.ErrCode != 0 {
+		t.Errorf("got %v", goAway)
+	}
+	ping, err := c.framer.ReadFrame()
+	c.must(err)
+	c.request(3, ":method", "GET", ":scheme", "https", ":path", "/quick", ":authority", "shop.example.com")
+	if status, _ := c.response(3); status != "200" {
+		t.Errorf("a request that crossed the GOAWAY got %s", status)
+	}
+	c.must(c.framer.WritePing(true, ping.(*http2.PingFrame).Data))
+	if goAway := c.goAway(); goAway.LastStreamID != 3 || goAway.ErrCode != 0 {
 		t.Errorf("got %v", goAway)
 	}
 	close(g.leave)

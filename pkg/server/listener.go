@@ -115,7 +115,7 @@ func (l *listener) serveTLS(conn net.Conn, begun func()) {
 	switch {
 	case !ok:
 	case secure.ConnectionState().NegotiatedProtocol == "h2":
-		s.http2.serve(secure)
+		s.http2.ServeConn(secure)
 	default:
 		s.engine(s.secure).ServeConn(secure)
 	}

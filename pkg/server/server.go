@@ -4,7 +4,7 @@
 //
 //	accept ── plain ──────────────────────────────┐
 //	       └─ TLS ── handshake ─┬─ http/1.1 ── http1.Server ──┐
-//	                            └─ h2 ──────── x/net/http2 ───┴── Handler
+//	                            └─ h2 ──────── http2.Server ──┴── Handler
 //
 // Before that comes the PROXY protocol header, where one is expected (proxyproto.go); a TLS connection may be for somebody who ends TLS
 // himself (passthrough.go); and ports of TCP services know no HTTP at all (tcp.go).
@@ -29,6 +29,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/usher-ingress/usher/pkg/http1"
+	"github.com/usher-ingress/usher/pkg/http2"
 )
 
 // Options are what a Server is made of. Handler is required, and TLS when there are Secure addresses.
@@ -68,7 +69,7 @@ type Observer interface {
 	// ProxyHeader is called for each connection that had to begin with a PROXY protocol header, with what became of it, from a short
 	// fixed list.
 	ProxyHeader(result string)
-	// HTTP2Error is called for each HTTP/2 stream or connection error, with a word from x/net/http2's fixed list.
+	// HTTP2Error is called for each HTTP/2 stream or connection error, with a word from package http2's fixed list. It must not wait.
 	HTTP2Error(kind string)
 }
 
@@ -89,7 +90,7 @@ type Server struct {
 	plain     *http1.Server // HTTP/1.1 on plain connections
 	secure    *http1.Server // and over TLS
 	late      *http1.Server // and on either, once a drain has begun
-	http2     *http2Engine
+	http2     *http2.Server // HTTP/2 over TLS
 	conns     *connections
 
 	mu        sync.Mutex
@@ -117,9 +118,8 @@ func New(o Options) (*Server, error) {
 		s.observer = nobody{}
 	}
 	s.plain, s.secure, s.late = newHTTP1(s), newHTTP1(s), newLate(s)
-	var err error
-	s.http2, err = newHTTP2(s)
-	return s, err
+	s.http2 = newHTTP2(s)
+	return s, nil
 }
 
 // Listen binds all addresses, or none. It fails with the address that could not be had.
