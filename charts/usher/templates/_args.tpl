@@ -1,0 +1,138 @@
+{{/* What usher serve is told. */}}
+
+{{/* Flags that values of this chart set, and which those are. */}}
+{{- define "usher.ownFlags" -}}
+controller-class: controller.ingressClassResource.controllerValue
+ingress-class: controller.ingressClass
+ingress-class-by-name: controller.ingressClassByName
+watch-ingress-without-class: controller.watchIngressWithoutClass
+configmap: controller.config
+tcp-services-configmap: tcp
+default-backend-service: defaultBackend
+election-id: controller.electionID
+session-ticket-secret: fullnameOverride
+publish-service: controller.publishService
+watch-namespace: controller.scope
+watch-namespace-selector: controller.scope.namespaceSelector
+watch-secrets-by-name: controller.secrets.byName
+acme-email: controller.acme.email
+acme-ca: controller.acme.ca
+acme-fallback-ca: controller.acme.fallbackCA
+acme-eab-kid: controller.acme.externalAccount
+acme-eab-key-file: controller.acme.externalAccount
+http-port: controller.containerPort.http
+https-port: controller.containerPort.https
+admin-port: controller.metrics.port
+healthz-port: controller.metrics.port
+admin-address: controller.healthCheckHost
+healthz-host: controller.healthCheckHost
+shutdown-delay: controller.shutdownDelay
+shutdown-grace-period: controller.terminationGracePeriodSeconds
+{{- end -}}
+
+{{- define "usher.args" -}}
+{{- $own := include "usher.ownFlags" . | fromYaml -}}
+{{- $name := include "usher.fullname" . -}}
+{{- with .Values.controller -}}
+- serve
+- --controller-class={{ .ingressClassResource.controllerValue }}
+- --ingress-class={{ default .ingressClassResource.name .ingressClass }}
+{{- if or .ingressClassByName (and .scope.enabled $.Values.rbac.scope) }}
+- --ingress-class-by-name
+{{- end }}
+{{- if or .watchIngressWithoutClass (and .ingressClassResource.default .scope.enabled $.Values.rbac.scope) }}
+- --watch-ingress-without-class
+{{- end }}
+- --configmap=$(POD_NAMESPACE)/{{ $name }}
+{{- if $.Values.tcp }}
+- --tcp-services-configmap=$(POD_NAMESPACE)/{{ $name }}-tcp
+{{- end }}
+{{- if $.Values.defaultBackend.enabled }}
+- --default-backend-service=$(POD_NAMESPACE)/{{ $name }}-{{ $.Values.defaultBackend.name }}
+{{- end }}
+- --election-id={{ include "usher.electionID" $ }}
+- --session-ticket-secret={{ include "usher.ticketSecret" $ }}
+{{- if and .publishService.enabled (or .publishService.pathOverride .service.enabled) }}
+- --publish-service={{ default (printf "$(POD_NAMESPACE)/%s" (include "usher.publishedService" $)) .publishService.pathOverride }}
+{{- end }}
+{{- with include "usher.scope" $ }}
+- --watch-namespace={{ . }}
+{{- end }}
+{{- if and .scope.namespaceSelector (not .scope.enabled) }}
+- --watch-namespace-selector={{ .scope.namespaceSelector }}
+{{- end }}
+{{- if .secrets.byName }}
+- --watch-secrets-by-name
+{{- end }}
+{{- with .acme }}
+{{- if .email }}
+- --acme-email={{ .email }}
+{{- with .ca }}
+- --acme-ca={{ . }}
+{{- end }}
+{{- with .fallbackCA }}
+- --acme-fallback-ca={{ . }}
+{{- end }}
+{{- if .externalAccount.keyID }}
+- --acme-eab-kid={{ .externalAccount.keyID }}
+- --acme-eab-key-file=/etc/usher/acme/key
+{{- end }}
+{{- end }}
+{{- end }}
+- --http-port={{ .containerPort.http }}
+- --https-port={{ .containerPort.https }}
+- --admin-port={{ .metrics.port }}
+{{- with .healthCheckHost }}
+- --admin-address={{ . }}
+{{- end }}
+- --shutdown-delay={{ .shutdownDelay }}
+- --shutdown-grace-period={{ include "usher.gracePeriod" $ }}
+{{- range $flag, $value := .extraArgs }}
+{{- with get $own $flag }}
+{{- fail (printf "controller.extraArgs.%s: set %s instead" $flag .) }}
+{{- end }}
+- --{{ $flag }}{{ if not (kindIs "invalid" $value) }}{{ with toString $value }}={{ . }}{{ end }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The Service whose address goes to status. */}}
+{{- define "usher.publishedService" -}}
+{{- include "usher.fullname" . }}{{ if not .Values.controller.service.external.enabled }}-internal{{ end }}
+{{- end -}}
+
+{{/* The preStop hook's own time, as far as it tells. */}}
+{{- define "usher.preStopSeconds" -}}
+{{- int (dig "preStop" "sleep" "seconds" 0 .Values.controller.lifecycle) -}}
+{{- end -}}
+
+{{/* Seconds that requests in flight have: what is left of the Pod's time when the hook and shutdownDelay are over, less 5 to end in order. */}}
+{{- define "usher.gracePeriod" -}}
+{{- with .Values.controller -}}
+{{- $before := add (include "usher.preStopSeconds" $) .shutdownDelay 5 -}}
+{{- $left := sub .terminationGracePeriodSeconds $before -}}
+{{- if lt $left 1 -}}
+{{- fail (printf "controller.terminationGracePeriodSeconds %v: want more than %d, the sum of controller.shutdownDelay, the preStop hook's time and 5" .terminationGracePeriodSeconds $before) -}}
+{{- end -}}
+{{- $left -}}
+{{- end -}}
+{{- end -}}
+
+{{/* How often the readiness probe may fail. An end that has begun fails it, but as long as Usher takes connections they must come:
+with externalTrafficPolicy Local a node without a Pod that is serving drops what a load balancer still sends. */}}
+{{- define "usher.readinessFailures" -}}
+{{- with .Values.controller -}}
+{{- $needed := add 1 (div (add .shutdownDelay .readinessProbe.periodSeconds -1) .readinessProbe.periodSeconds) -}}
+{{- max 3 $needed (default 0 .readinessProbe.failureThreshold) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* GOMEMLIMIT, nine tenths of the memory limit, in MiB; "" without a limit. */}}
+{{- define "usher.memoryLimit" -}}
+{{- $limit := dig "limits" "memory" "" .Values.controller.resources | toString -}}
+{{- $mib := dict "Mi" 1.0 "Gi" 1024.0 "M" 0.953674 "G" 953.674 -}}
+{{- $unit := regexFind "[A-Za-z]+$" $limit -}}
+{{- if hasKey $mib $unit -}}
+{{- printf "%dMiB" (mulf (trimSuffix $unit $limit | float64) (get $mib $unit) 0.9 | int) -}}
+{{- end -}}
+{{- end -}}

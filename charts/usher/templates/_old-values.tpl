@@ -1,0 +1,36 @@
+{{/* What the values hold of ingress-nginx's that has no meaning here, as lines. A value is quiet if it is one of the record's, or a map
+in which those fields are so: {enabled: false} is quiet whatever else an old file has there. */}}
+
+{{- define "usher.oldValues" -}}
+{{- range (.Files.Get "files/old-values.yaml" | fromYamlArray) -}}
+{{- $at := dict "value" $.Values "found" true -}}
+{{- range splitList "." .key -}}
+{{- if and $at.found (kindIs "map" $at.value) (hasKey $at.value .) -}}
+{{- $_ := set $at "value" (index $at.value .) -}}
+{{- else -}}
+{{- $_ := set $at "found" false -}}
+{{- end -}}
+{{- end -}}
+{{- if and $at.found (not (include "usher.isQuiet" (list $at.value .quiet))) -}}
+{{- if .refused }}{{ fail (printf "%s: %s" .key .why) }}{{ end -}}
+{{ printf "%s: %s\n" .key .why }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "yes" when a value is one of a list: list of both. */}}
+{{- define "usher.isQuiet" -}}
+{{- $value := index . 0 -}}
+{{- range index . 1 -}}
+{{- $quiet := . -}}
+{{- if kindIs "map" $quiet -}}
+{{- if kindIs "map" $value -}}
+{{- $same := dict "all" (or (gt (len $quiet) 0) (eq (len $value) 0)) -}}
+{{- range $key, $want := $quiet -}}
+{{- if ne (toJson $want) (get $value $key | toJson) }}{{ $_ := set $same "all" false }}{{ end -}}
+{{- end -}}
+{{- if $same.all }}yes{{ end -}}
+{{- end -}}
+{{- else if eq (toJson $quiet) (toJson $value) }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
