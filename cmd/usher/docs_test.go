@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +17,10 @@ import (
 	"github.com/usher-ingress/usher/pkg/resolve"
 	"github.com/usher-ingress/usher/pkg/route"
 	"github.com/usher-ingress/usher/pkg/source"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/yaml"
 )
 
 const rootFolder = "../.."
@@ -32,8 +38,10 @@ func TestGeneratedPages(t *testing.T) {
 // TestManifests: every manifest that anybody is shown can be read, and is wrong only where it says so.
 func TestManifests(t *testing.T) {
 	wrong := map[string]string{ // what is meant to be wrong, by the message
-		"Service demo/chekout does not exist": "the quickstart's mistake to explain",
-		"Secret demo/shop-tls does not exist": "made by the demo",
+		"Service demo/chekout does not exist":    "the quickstart's mistake to explain",
+		"Secret demo/shop-tls does not exist":    "made by the demo",
+		"Secret default/www-tls does not exist":  "made by cert-manager",
+		"Secret default/grpc-tls does not exist": "made by whoever follows the README",
 	}
 	seen := 0
 	for name, s := range manifests(t) {
@@ -51,7 +59,7 @@ func TestManifests(t *testing.T) {
 			t.Errorf("%s: its Ingresses serve nothing", name)
 		}
 	}
-	if seen < 2 {
+	if seen < 8 {
 		t.Errorf("only %d sets of manifests found", seen)
 	}
 }
@@ -65,9 +73,7 @@ func manifests(t *testing.T) map[string]*object.Snapshot {
 		t.Fatal(err)
 	}
 	for _, folder := range folders {
-		if all[folder], err = source.ReadDir(folder); err != nil {
-			t.Fatal(err)
-		}
+		all[folder] = source.ReadBytes(folder, asInCluster(t, folder))
 	}
 	block := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$|<<'YAML'\n(.*?)^YAML$")
 	for name, text := range pages(t) {
@@ -76,6 +82,63 @@ func manifests(t *testing.T) map[string]*object.Snapshot {
 		}
 	}
 	return all
+}
+
+// asInCluster is what a folder's manifests are in a cluster: with Usher's IngressClass, and an EndpointSlice for each Service that
+// selects Pods of a Deployment which has its ports. Files of the chart's values are no manifests.
+func asInCluster(t *testing.T, folder string) []byte {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	for _, file := range files {
+		if strings.HasSuffix(file, "values.yaml") {
+			continue
+		}
+		manifest, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(append(text, "\n---\n"...), manifest...)
+	}
+	if !bytes.Contains(text, []byte("kind: IngressClass\n")) {
+		text = append(text, "\n---\n{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: usher}, spec: {controller: usher.dev/ingress-controller}}\n"...)
+	}
+	var deployments []appsv1.Deployment
+	var services []corev1.Service
+	for document := range strings.SplitSeq(string(text), "\n---\n") {
+		var d appsv1.Deployment
+		var s corev1.Service
+		if yaml.Unmarshal([]byte(document), &d) == nil && d.Kind == "Deployment" {
+			deployments = append(deployments, d)
+		} else if yaml.Unmarshal([]byte(document), &s) == nil && s.Kind == "Service" && s.Spec.Selector != nil {
+			services = append(services, s)
+		}
+	}
+	for _, s := range services {
+		text = append(text, endpointSlice(t, folder, s, deployments)...)
+	}
+	return text
+}
+
+// endpointSlice is the one that a cluster would write for a Service with one port that is named.
+func endpointSlice(t *testing.T, folder string, s corev1.Service, deployments []appsv1.Deployment) string {
+	t.Helper()
+	for _, d := range deployments {
+		if !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(d.Spec.Template.Labels)) {
+			continue
+		}
+		for _, port := range d.Spec.Template.Spec.Containers[0].Ports {
+			if port.Name == s.Spec.Ports[0].TargetPort.String() {
+				return fmt.Sprintf("\n---\n{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: %[1]s, labels: {kubernetes.io/service-name: %[1]s}}, addressType: IPv4, "+
+					"ports: [{name: %[2]s, port: %[3]d}], endpoints: [{addresses: [10.0.0.1], conditions: {ready: true}}]}\n", s.Name, s.Spec.Ports[0].Name, port.ContainerPort)
+			}
+		}
+	}
+	t.Errorf("%s: Service %s finds no Pod with its port", folder, s.Name)
+	return ""
 }
 
 // pages are the Markdown files of the repository by their paths.
