@@ -14,6 +14,7 @@ type Canary struct {
 	Header  string // canonical name
 	Value   string // exact match; always and never lose their meaning
 	Pattern *regexp.Regexp
+	Never   bool // the pattern cannot be read: the header, whatever it says, keeps a request from the canary
 	Cookie  string
 	Weight  int
 	Total   int
@@ -32,7 +33,7 @@ func (c *Canary) Picks(h Fields, chance float64) (canary bool, rule string) {
 		}
 	}
 	if c.Cookie != "" {
-		switch CookieValue(h.Get("Cookie"), c.Cookie) {
+		switch AnyCookieValue(h.Get("Cookie"), c.Cookie) {
 		case "always":
 			return true, "cookie " + c.Cookie
 		case "never":
@@ -49,6 +50,8 @@ func (c *Canary) String() string {
 		rule := "header " + c.Header
 		if c.Value != "" {
 			rule += " = " + c.Value
+		} else if c.Never {
+			rule += " never"
 		} else if c.Pattern != nil {
 			rule += " ~ " + c.Pattern.String()
 		}
@@ -66,6 +69,8 @@ func (c *Canary) byHeader(value string) (picked, decided bool) {
 		return false, false
 	case c.Value != "":
 		return true, value == c.Value
+	case c.Never:
+		return false, true
 	case c.Pattern != nil:
 		return true, c.Pattern.MatchString(value)
 	case value == "always":
@@ -78,10 +83,19 @@ func (c *Canary) byHeader(value string) (picked, decided bool) {
 
 // CookieValue is the value of the first cookie of that name in a Cookie header, or "".
 func CookieValue(header, name string) string {
+	return cookieValue(header, func(k string) bool { return k == name })
+}
+
+// AnyCookieValue is CookieValue for a name in any case, which is how nginx's variables read cookies.
+func AnyCookieValue(header, name string) string {
+	return cookieValue(header, func(k string) bool { return strings.EqualFold(k, name) })
+}
+
+func cookieValue(header string, is func(string) bool) string {
 	for header != "" {
 		var pair string
 		pair, header, _ = strings.Cut(header, ";")
-		if k, v, ok := strings.Cut(strings.TrimSpace(pair), "="); ok && k == name {
+		if k, v, ok := strings.Cut(strings.TrimSpace(pair), "="); ok && is(k) {
 			return v
 		}
 	}
@@ -91,7 +105,8 @@ func CookieValue(header, name string) string {
 func canaryKeys() []Key {
 	return []Key{
 		{Name: "canary", Values: "bool", Default: "false", Scope: ScopePath, Bad: DenyAccess,
-			Doc:   "This Ingress is the canary of the one with the same host, path and path type.",
+			Doc: "This Ingress is the canary of the one with the same host, path and path type, for the requests that its canary-* pick and for no other path or host " +
+				"of the Service. Every other option is the primary's; in ingress-nginx load-balance and upstream-hash-by of the canary's Ingress count within the canary.",
 			parse: func(s *Set, v string) (err error) { s.Canary.On, err = parseBool(v); return err }},
 		{Name: "canary-by-header", Values: "header name", Scope: ScopePath, Bad: UseDefault,
 			Doc: "Header that decides first: always, never, or anything else for the next rule.",
@@ -107,10 +122,11 @@ func canaryKeys() []Key {
 			Doc:   "Value of that header that picks the canary; any other goes on to the next rule.",
 			parse: func(s *Set, v string) error { s.Canary.Value = v; return nil }},
 		{Name: "canary-by-header-pattern", Values: "RE2 pattern", Scope: ScopePath, Bad: UseDefault,
-			Doc:   "Pattern of that header that picks the canary; ignored beside canary-by-header-value. Look-around and back-references of PCRE are not in RE2.",
-			parse: func(s *Set, v string) (err error) { s.Canary.Pattern, err = compile(v); return err }},
+			Doc: "Pattern of that header that picks the canary; ignored beside canary-by-header-value. " +
+				"Look-around and back-references of PCRE are not in RE2: then no request with the header goes to the canary.",
+			parse: parseCanaryPattern},
 		{Name: "canary-by-cookie", Values: "cookie name", Scope: ScopePath, Bad: UseDefault,
-			Doc:   "Cookie that decides next: always, never, or anything else for the weight.",
+			Doc:   "Cookie that decides next: always, never, or anything else for the weight. Its name is compared in any case, as nginx does.",
 			parse: func(s *Set, v string) error { s.Canary.Cookie = v; return nil }},
 		{Name: "canary-weight", Values: "count", Default: "0", Scope: ScopePath, Bad: UseDefault,
 			Doc:   "Share of the remaining requests, out of canary-weight-total.",
@@ -125,10 +141,23 @@ func canaryKeys() []Key {
 	}
 }
 
-func compile(v string) (*regexp.Regexp, error) {
-	re, err := regexp.Compile(v)
-	if err != nil {
-		return nil, errors.New("want an RE2 pattern: " + err.Error())
+func parseCanaryPattern(s *Set, v string) (err error) {
+	s.Canary.Pattern, err = regexp.Compile(v)
+	if s.Canary.Never = err != nil; err != nil {
+		return partial{"want an RE2 pattern: " + err.Error(), "no request with the header goes to the canary, as in ingress-nginx"}
 	}
-	return re, nil
+	return nil
+}
+
+// canaryAlone reports rules of a canary on an Ingress that is none. ingress-nginx does not accept the object.
+func (p *parser) canaryAlone() {
+	if p.set == nil || p.set.Wrote("canary") {
+		return
+	}
+	for _, w := range p.set.settings {
+		if strings.HasPrefix(w.Key.Name, "canary-") {
+			p.problems = append(p.problems, Problem{Origin: w.Origin, Reason: BadAnnotation, Effect: "ignored; the Ingress is an ordinary one",
+				Message: fmt.Sprintf("%s %q: want canary: \"true\" beside it", w.Key.Name, w.Value)})
+		}
+	}
 }

@@ -125,6 +125,7 @@ func Parse(base *Set, in Input) (*Set, []Problem) {
 	for _, name := range p.annotationNames() {
 		p.annotation(name)
 	}
+	p.canaryAlone()
 	return p.result(), p.problems
 }
 
@@ -220,7 +221,7 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 		value = "(hidden)"
 	}
 	if less, ok := errors.AsType[partial](err); ok {
-		p.problems = append(p.problems, Problem{Origin: origin, Reason: bad, Message: fmt.Sprintf("%s %q: %v", key.ID(), value, less), Effect: "the rest of it applies"})
+		p.problems = append(p.problems, Problem{Origin: origin, Reason: bad, Message: fmt.Sprintf("%s %q: %v", key.ID(), value, less), Effect: less.effect})
 		err = nil
 	}
 	if err != nil {
@@ -240,10 +241,12 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 	p.set = &set
 }
 
-// partial is a parse error of a value of which the rest was used.
-type partial struct{ left string }
+// partial is a parse error of a value of which the rest was used, or in place of which something else applies, as effect says.
+type partial struct{ left, effect string }
 
 func (p partial) Error() string { return p.left }
+
+const restApplies = "the rest of it applies"
 
 // denial is a parse error that closes the paths whatever the Key's Outcome is.
 type denial struct {

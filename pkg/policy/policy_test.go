@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"net/http"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,6 +88,9 @@ func TestParse(t *testing.T) {
 		{"backend-protocol", "grpcs", func(s *Set) any { return s.Upstream.Protocol }, GRPCS},
 		{"upstream-vhost", "inner.example:8080", func(s *Set) any { return s.Upstream.VHost }, "inner.example:8080"},
 		{"proxy-next-upstream", "error non_idempotent", func(s *Set) any { return s.Retry }, Retry{Error: true, NonIdempotent: true, Tries: 3}},
+		{"proxy-next-upstream", "http_502 invalid_header", func(s *Set) any { return s.Retry }, Retry{InvalidHeader: true, Answers: 1 << 4, Tries: 3}},
+		{"limit-rate", "4", func(s *Set) any { return s.Limit.Bandwidth }, int64(4 << 10)},
+		{"limit-rate-after", "500", func(s *Set) any { return s.Limit.BandwidthAfter }, int64(500 << 10)},
 		{"hsts", "false", func(s *Set) any { return s.HSTS.Value() }, ""},
 		{"hsts-max-age", "60", func(s *Set) any { return s.HSTS.Value() }, "max-age=60; includeSubDomains"},
 		{"ssl-redirect", " ", func(s *Set) any { return s.Redirect.SSL }, true},
@@ -100,7 +105,7 @@ func TestParse(t *testing.T) {
 func TestBadValuesKeepTheDefaultAndSaySo(t *testing.T) {
 	for name, value := range map[string]string{
 		"ssl-redirect": "yes", "proxy-read-timeout": "60s", "proxy-connect-timeout": "0", "proxy-body-size": "lots", "hsts-max-age": "-1",
-		"proxy-next-upstream": "http_502", "upstream-vhost": "a\r\nb", "proxy-request-buffering": "maybe", "backend-protocol": "spdy",
+		"proxy-next-upstream": "error http_501", "upstream-vhost": "a\r\nb", "proxy-request-buffering": "maybe", "backend-protocol": "spdy",
 		"proxy-next-upstream-tries": "1e3",
 	} {
 		set, problems := parseOne("usher.dev/"+name, value)
@@ -226,21 +231,66 @@ func TestForwarded(t *testing.T) {
 }
 
 func TestRetryAllows(t *testing.T) {
-	p := defaultRetry()
 	for _, c := range []struct {
-		method              string
-		processed, timedOut bool
-		want                bool
+		list, method string
+		processed    bool
+		after        Failure
+		want         bool
 	}{
-		{"POST", false, false, true}, {"GET", true, false, true}, {"GET", true, true, true}, {"POST", true, false, false}, {"PATCH", true, true, false},
+		{"", "POST", false, Broken, true}, {"", "GET", true, Broken, true}, {"", "GET", true, TimedOut, true}, {"", "GET", true, Invalid, false},
+		{"", "POST", true, Broken, false}, {"", "PATCH", true, TimedOut, false},
+		{"error", "GET", true, TimedOut, false}, {"timeout", "GET", true, Broken, false}, {"timeout", "POST", false, Broken, true},
+		{"invalid_header", "GET", true, Invalid, true}, {"invalid_header", "POST", true, Invalid, false},
+		{"http_503", "GET", true, Answered, true}, {"http_503", "POST", true, Answered, false}, {"http_503 non_idempotent", "POST", true, Answered, true},
+		{"off", "GET", false, Broken, false}, {"error off", "GET", true, Broken, false},
 	} {
-		if got := p.Allows(c.method, c.processed, c.timedOut); got != c.want {
-			t.Errorf("%+v gives %v", c, got)
+		set, problems := parseOne("usher.dev/proxy-next-upstream", c.list)
+		if got := set.Retry.Allows(c.method, c.processed, c.after); got != c.want || len(problems) != 0 {
+			t.Errorf("%+v gives %v, %v", c, got, problems)
 		}
 	}
-	p.Off = true
-	if p.Allows("GET", false, false) {
-		t.Error("off is off")
+}
+
+func TestAnswersThatAreRetried(t *testing.T) {
+	set, _ := parseOne("usher.dev/proxy-next-upstream", "http_403 http_404 http_429 http_500 http_502 http_503 http_504")
+	one, _ := parseOne("usher.dev/proxy-next-upstream", "http_502")
+	for status := 100; status < 600; status++ {
+		listed := slices.Contains([]int{403, 404, 429, 500, 502, 503, 504}, status)
+		if set.Retry.Answers.Has(status) != listed || one.Retry.Answers.Has(status) != (status == 502) {
+			t.Errorf("%d: %v, %v", status, set.Retry.Answers.Has(status), one.Retry.Answers.Has(status))
+		}
+	}
+}
+
+// TestRetryNonIdempotent: the ConfigMap's switch counts beside whatever list an Ingress has, as in ingress-nginx.
+func TestRetryNonIdempotent(t *testing.T) {
+	base, problems := ParseConfigMap(Default(), Input{Values: map[string]string{"retry-non-idempotent": "true", "proxy-next-upstream": "error"}})
+	set, more := Parse(base, Input{Object: ingress, Prefixes: []string{"usher.dev/"}, Values: map[string]string{"usher.dev/proxy-next-upstream": "timeout"}})
+	if len(problems)+len(more) != 0 || !set.Retry.Allows("POST", true, TimedOut) || set.Retry.Allows("POST", true, Broken) {
+		t.Errorf("%+v %v %v", set.Retry, problems, more)
+	}
+}
+
+// TestCanaryPattern: a pattern that cannot be read keeps requests with the header from the canary; without the header the other rules
+// decide.
+func TestCanaryPattern(t *testing.T) {
+	for pattern, want := range map[string][3]bool{"^b.t": {true, true, true}, "(?=b)": {false, false, true}} {
+		set, problems := Parse(Default(), Input{Object: ingress, Prefixes: []string{"usher.dev/"}, Values: map[string]string{
+			"usher.dev/canary": "true", "usher.dev/canary-by-header": "X-C", "usher.dev/canary-by-header-pattern": pattern, "usher.dev/canary-weight": "100"}})
+		if bad := !want[0]; bad != (len(problems) == 1) || bad && !strings.Contains(problems[0].Effect, "no request with the header") {
+			t.Errorf("%s: %v", pattern, problems)
+		}
+		for i, header := range []http.Header{{"X-C": {"bit"}}, {"X-C": {"always"}}, {}} {
+			if got, _ := set.Canary.Picks(header, 0.5); got != want[i] {
+				t.Errorf("%s with %v: %v", pattern, header, got)
+			}
+		}
+	}
+}
+
+func TestCanaryRulesAlone(t *testing.T) {
+	if _, problems := parseOne("usher.dev/canary-weight", "20"); len(problems) != 1 || !strings.Contains(problems[0].Message, `want canary: "true"`) {
+		t.Errorf("%v", problems)
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	EndpointRefused  Reason = "endpoint-refused"
 	EndpointTimeout  Reason = "endpoint-timeout"
 	EndpointReset    Reason = "endpoint-reset"
+	EndpointStatus   Reason = "endpoint-status"
 	EndpointDenied   Reason = "endpoint-denied"
 	// EndpointUnresolved is a name, not an address: that of an ExternalName Service.
 	EndpointUnresolved Reason = "endpoint-unresolved"
@@ -117,6 +118,7 @@ func answerReasons() []ReasonDoc {
 		{EndpointRefused, 502, "Every endpoint that was tried refused the connection.", "Check that the container listens on the Service's targetPort, on all addresses rather than localhost."},
 		{EndpointTimeout, 504, "An endpoint did not accept the connection, or did not answer, within its timeout.", "Find out why the application is slow, or raise proxy-connect-timeout / proxy-read-timeout (seconds)."},
 		{EndpointReset, 502, "An endpoint closed the connection before it had answered.", "Look at the application's log for a crash or an early close; compare its keep-alive timeout with Usher's."},
+		{EndpointStatus, 0, "An endpoint answered with a status that proxy-next-upstream lists, and another one was tried; it is found in usher_retries_total only.", "Look at the application's log; the access log's field tries has each answer."},
 		{EndpointDenied, 503, "The endpoint's address is one that Ingresses may not reach: loopback, link-local or the API server.", "If it is meant, start Usher with --allow-upstream-cidr."},
 		{EndpointUnresolved, 502, "The Service's externalName has no address.", "Look the name up from a Pod: `kubectl run -it --rm --image=busybox lookup -- nslookup NAME`."},
 		{BadResponse, 502, "An endpoint answered something that is not valid HTTP, or a head over the limit.", "Check backend-protocol and the Service's appProtocol: plain HTTP sent to a TLS port looks like this."},

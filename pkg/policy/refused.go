@@ -48,7 +48,7 @@ func unsupportedKeys() []Key {
 			"auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars auth-keepalive-requests " +
 			"auth-keepalive-timeout enable-global-auth enable-cors cors-allow-origin cors-allow-methods cors-allow-headers " +
 			"cors-allow-credentials cors-expose-headers cors-max-age " +
-			"limit-rate limit-rate-after custom-http-errors default-backend disable-proxy-intercept-errors enable-access-log " +
+			"custom-http-errors default-backend disable-proxy-intercept-errors enable-access-log " +
 			"enable-opentelemetry opentelemetry-trust-incoming-span opentelemetry-operation-name " +
 			"fastcgi-index fastcgi-params-configmap",
 	})
@@ -68,7 +68,7 @@ func unsupportedConfigMapKeys(later string) []Key {
 			"upstream-keepalive-connections upstream-keepalive-time upstream-keepalive-timeout upstream-keepalive-requests " +
 			"use-http2 http2-max-concurrent-streams no-auth-locations " +
 			"custom-http-errors disable-proxy-intercept-errors add-headers proxy-set-headers hide-headers " +
-			"global-allowed-response-headers limit-rate limit-rate-after " +
+			"global-allowed-response-headers " +
 			"service-upstream log-format-upstream log-format-escape-json disable-access-log " +
 			"skip-access-log-urls enable-access-log-for-default-backend use-gzip gzip-level gzip-min-length gzip-types " +
 			"enable-brotli proxy-cookie-domain proxy-cookie-path proxy-redirect-from relative-redirects " +

@@ -114,11 +114,11 @@ func parseProtocols(s *Set, v string) error {
 	}
 	s.TLS.Min, s.TLS.Max = slices.Min(versions), slices.Max(versions)
 	if len(dropped) > 0 {
-		return partial{"Go does not have " + strings.Join(dropped, ", ")}
+		return partial{"Go does not have " + strings.Join(dropped, ", "), restApplies}
 	}
 	for version := s.TLS.Min; version <= s.TLS.Max; version++ {
 		if !slices.Contains(versions, version) {
-			return partial{tls.VersionName(version) + " lies between and is on too: Go knows a lowest and a highest version only"}
+			return partial{tls.VersionName(version) + " lies between and is on too: Go knows a lowest and a highest version only", restApplies}
 		}
 	}
 	return nil
@@ -135,7 +135,7 @@ func parseCiphers(s *Set, v string) error {
 	}
 	s.TLS.Ciphers = strings.Join(kept, ":")
 	if len(dropped) > 0 {
-		return partial{"Go does not have " + strings.Join(dropped, ", ")}
+		return partial{"Go does not have " + strings.Join(dropped, ", "), restApplies}
 	}
 	return nil
 }
@@ -160,7 +160,7 @@ func parseCurves(s *Set, v string) error {
 	}
 	s.TLS.Curves = strings.Join(kept, ":")
 	if len(dropped) > 0 {
-		return partial{"Go does not have " + strings.Join(dropped, ", ")}
+		return partial{"Go does not have " + strings.Join(dropped, ", "), restApplies}
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (c *Candidates) RoundRobin(turn uint32) int {
 		}
 	}
 	for k := range n {
-		if i := int((turn + k) % n); c.sound(i) {
+		if i := int((turn + k) % n); c.Sound(i) {
 			return i
 		}
 	}
@@ -79,10 +79,10 @@ func (c *Candidates) LeastRequest(random uint64) int {
 }
 
 // EWMA chooses the one of two random endpoints that is expected to answer sooner: its moving average of latency, times the requests
-// it has to answer.
+// it has to answer. One that has not answered yet is taken to be as fast as the other, so that it is not flooded meanwhile.
 func (c *Candidates) EWMA(random uint64) int {
 	now := c.Now
-	return c.better(random, func(a, b *Endpoint) bool { return a.expected(now) <= b.expected(now) })
+	return c.better(random, func(a, b *Endpoint) bool { return sooner(a, b, now) })
 }
 
 func (c *Candidates) better(random uint64, prefer func(a, b *Endpoint) bool) int {
@@ -105,17 +105,18 @@ func (c *Candidates) better(random uint64, prefer func(a, b *Endpoint) bool) int
 // key is a Hash too, or random. Every replica that sees the same identities chooses alike, an endpoint that leaves moves only its own keys, and one that joins takes an even
 // share (Thaler and Ravishankar, 1998). Warming up does not count, since it would move keys.
 func (c *Candidates) Rendezvous(key uint64, seeds []uint64) int {
-	best := preferred(key, seeds)
-	if best < 0 || c.sound(best) {
+	best := Preferred(key, seeds)
+	if best < 0 || c.Sound(best) {
 		return best
 	}
 	return c.rendezvousSlow(key, seeds)
 }
 
-// preferred is the index with the highest score, -1 without any. Inlined into something larger, its loop takes twice as long.
+// Preferred is the index of the seed that key is at home on, whatever the state of its endpoint; -1 without any. Inlined into something
+// larger, its loop takes twice as long.
 //
 //go:noinline
-func preferred(key uint64, seeds []uint64) int {
+func Preferred(key uint64, seeds []uint64) int {
 	best, bestScore := -1, uint64(0)
 	for i, seed := range seeds {
 		if score := score(key, seed); score >= bestScore {
@@ -125,7 +126,8 @@ func preferred(key uint64, seeds []uint64) int {
 	return best
 }
 
-func (c *Candidates) sound(i int) bool {
+// Sound tells whether endpoint i may be chosen: it was not tried, is not full, not ejected and not unwell.
+func (c *Candidates) Sound(i int) bool {
 	return c.admits(i, 0, false) && c.Endpoints[i].admitted(c.Now)
 }
 

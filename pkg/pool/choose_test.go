@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -232,7 +231,27 @@ func TestEWMAPrefersTheFaster(t *testing.T) {
 			all[1].Answered(10 * time.Millisecond)
 		}
 		if pick() != 0 {
-			t.Error("the past is forgotten", all[0].expected(p.Now()), all[1].expected(p.Now()))
+			t.Error("the past is forgotten", all[0].Status(), all[1].Status())
+		}
+	})
+}
+
+// TestEWMADoesNotFloodTheNew: an endpoint of which nothing is known yet counts as if it were as fast as the others, so it gets no more
+// requests at a time than they do.
+func TestEWMADoesNotFloodTheNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Options{})
+		all, _ := endpoints(p, 4)
+		time.Sleep(time.Second)
+		for _, e := range all[:3] {
+			e.Answered(10 * time.Millisecond)
+		}
+		random := rand.New(rand.NewPCG(5, 6))
+		for range 400 {
+			all[(&Candidates{Endpoints: all, Now: p.Now()}).EWMA(random.Uint64())].Begin()
+		}
+		if n := all[3].InFlight(); n < 50 || n > 150 {
+			t.Errorf("of 400 requests that are not answered yet the new one has %d", n)
 		}
 	})
 }
@@ -255,89 +274,6 @@ func TestRetryBudget(t *testing.T) {
 			t.Errorf("%d of 1000 requests were repeated, want a fifth", retries)
 		}
 	}
-}
-
-func TestLimiter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := NewLimiter()
-		key := LimitKey{Namespace: "demo", Name: "shop", Client: netip.MustParseAddr("192.0.2.1")}
-		admitted := func(n int) (ok int) {
-			for range n {
-				if l.Allow(key, 10, 50) {
-					ok++
-				}
-			}
-			return ok
-		}
-		if n := admitted(100); n != 51 {
-			t.Errorf("%d at once, want one and a burst of 50", n)
-		}
-		time.Sleep(time.Second)
-		if n := admitted(100); n != 10 {
-			t.Errorf("%d after a second, want 10", n)
-		}
-		other := key
-		other.Client = netip.MustParseAddr("192.0.2.2")
-		if !l.Allow(other, 10, 0) {
-			t.Error("another client has its own rate")
-		}
-		key.Kind = AtATime
-		if !l.Acquire(key, 2) || !l.Acquire(key, 2) || l.Acquire(key, 2) {
-			t.Error("want two at a time")
-		}
-		l.Release(key)
-		if !l.Acquire(key, 2) {
-			t.Error("a released place is free")
-		}
-	})
-}
-
-// TestLimiterForgets: a million clients do not take more memory than the bound, and those in progress are not forgotten.
-func TestLimiterForgets(t *testing.T) {
-	l := NewLimiter()
-	busy := LimitKey{Kind: AtATime, Client: netip.MustParseAddr("192.0.2.1")}
-	l.Acquire(busy, 1)
-	for n := range 1_000_000 {
-		l.Allow(LimitKey{Client: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})}, 1, 1)
-	}
-	if size := l.Size(); size > limiterSize {
-		t.Errorf("%d clients are remembered, want at most %d", size, limiterSize)
-	}
-	if l.Acquire(busy, 1) {
-		t.Error("a request in progress was forgotten")
-	}
-}
-
-func TestQueue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := New(Options{}).Group("g")
-		ctx := t.Context()
-		if !g.Enter(ctx, 1, 0) || g.Enter(ctx, 1, 0) {
-			t.Fatal("want one in flight")
-		}
-		if start := time.Now(); g.Enter(ctx, 1, 3*time.Second) || time.Since(start) != 3*time.Second {
-			t.Error("want to wait three seconds in vain")
-		}
-		admitted := make(chan int, 2)
-		for i := range 2 {
-			go func() {
-				if g.Enter(ctx, 1, time.Minute) {
-					admitted <- i
-				}
-			}()
-			synctest.Wait()
-		}
-		for i := range 2 {
-			g.Exit()
-			if got := <-admitted; got != i {
-				t.Error("want first come, first served; got", got)
-			}
-		}
-		g.Exit()
-		if !g.Enter(ctx, 1, 0) {
-			t.Error("all places are free again")
-		}
-	})
 }
 
 // TestSubset: a key is at home in as many endpoints as were asked for, the same on every replica, and few keys notice that one leaves.

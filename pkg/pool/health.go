@@ -114,14 +114,29 @@ func (e *Endpoint) Answered(after time.Duration) {
 	l.touched = max(now, 1)
 }
 
-// expected is how long the endpoint is expected to take, in relation to others.
-func (e *Endpoint) expected(now time.Duration) float64 {
+// expected is how long the endpoint has taken of late, faded by the time since; known is false while it has never answered.
+func (e *Endpoint) expected(now time.Duration) (seconds float64, known bool) {
 	l := &e.latency
 	l.mu.Lock()
 	average, touched := l.average, l.touched
 	l.mu.Unlock()
-	if touched != 0 {
-		average *= math.Exp(-float64(now-touched) / float64(forgetting))
+	if touched == 0 {
+		return 0, false
 	}
-	return average * float64(e.inFlight.Load()+1)
+	return average * math.Exp(-float64(now-touched)/float64(forgetting)), true
+}
+
+// sooner tells whether a is expected to answer one more request at least as soon as b.
+func sooner(a, b *Endpoint, now time.Duration) bool {
+	ofA, knownA := a.expected(now)
+	ofB, knownB := b.expected(now)
+	switch {
+	case !knownA && !knownB:
+		ofA, ofB = 1, 1
+	case !knownA:
+		ofA = ofB
+	case !knownB:
+		ofB = ofA
+	}
+	return ofA*float64(a.inFlight.Load()+1) <= ofB*float64(b.inFlight.Load()+1)
 }

@@ -32,7 +32,7 @@ const (
 
 const (
 	limiterShards = 64
-	// limiterSize is how many clients are remembered, about 200 bytes each.
+	// limiterSize is how many clients are remembered, about 270 bytes each.
 	limiterSize = 1 << 18
 )
 
@@ -61,24 +61,43 @@ func NewLimiter() *Limiter {
 	return l
 }
 
-// Allow counts a request and tells whether it is within the rate: burst requests may come at once beyond it, as nginx's limit_req
-// with nodelay. A request that is refused does not count.
-func (l *Limiter) Allow(key LimitKey, perSecond, burst float64) bool {
+// Rate is how many requests may come: PerSecond on and on, and Burst at once beyond that.
+type Rate struct {
+	Kind             LimitKind
+	PerSecond, Burst float64
+}
+
+// Allow counts a request and tells whether it is within all rates, as nginx's limit_req with nodelay. One that is refused counts
+// for none. key's Kind is not looked at.
+func (l *Limiter) Allow(key LimitKey, rates ...Rate) bool {
 	s := l.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := l.clock.now()
-	b, found := s.use(key)
-	if !found {
+	for _, r := range rates {
+		if b := s.buckets[key.of(r.Kind)]; b != nil && b.after(now, r) > r.Burst {
+			return false
+		}
+	}
+	for _, r := range rates {
+		b, found := s.use(key.of(r.Kind))
+		if found {
+			b.level = b.after(now, r)
+		}
 		b.last = now
-		return true
 	}
-	level := max(0, b.level-perSecond*(now-b.last).Seconds()+1)
-	if level > burst {
-		return false
-	}
-	b.level, b.last = level, now
 	return true
+}
+
+// of is the key of another limit for the same client.
+func (k LimitKey) of(kind LimitKind) LimitKey {
+	k.Kind = kind
+	return k
+}
+
+// after is the bucket's level when one more request has come. The first one after a while leaves it empty.
+func (b *bucket) after(now time.Duration, r Rate) float64 {
+	return max(0, b.level-r.PerSecond*(now-b.last).Seconds()+1)
 }
 
 // Acquire counts a request in progress and tells whether there were fewer than limit before; then Release must follow.

@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -10,7 +11,13 @@ import (
 type queue struct {
 	mu      sync.Mutex
 	running int
-	waiting []chan struct{} // closed when its turn has come
+	waiting []waiter
+}
+
+// waiter is a request that waits. Routes to one Service may have limits of their own, and limits change, so each brings its own.
+type waiter struct {
+	turn  chan struct{} // closed when it has come
+	limit int
 }
 
 // queueLength bounds how many requests wait for one group; the next is refused at once.
@@ -30,7 +37,8 @@ func (g *Group) Enter(ctx context.Context, limit int, patience time.Duration) bo
 		return false
 	}
 	turn := make(chan struct{})
-	q.waiting = append(q.waiting, turn)
+	q.waiting = append(q.waiting, waiter{turn, limit})
+	q.admit() // there may be room: its limit is a higher one
 	q.mu.Unlock()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -43,17 +51,26 @@ func (g *Group) Enter(ctx context.Context, limit int, patience time.Duration) bo
 	return q.giveUp(turn)
 }
 
+// admit lets those in whose turn has come. It is called with the mutex held.
+func (q *queue) admit() {
+	for len(q.waiting) > 0 && q.running < q.waiting[0].limit {
+		close(q.waiting[0].turn)
+		q.waiting = q.waiting[1:]
+		q.running++
+	}
+}
+
 // giveUp leaves the queue, unless the turn came in this very moment.
 func (q *queue) giveUp(turn chan struct{}) (admitted bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for i, w := range q.waiting {
-		if w == turn {
-			q.waiting = append(q.waiting[:i], q.waiting[i+1:]...)
-			return false
-		}
+	i := slices.IndexFunc(q.waiting, func(w waiter) bool { return w.turn == turn })
+	if i < 0 {
+		return true
 	}
-	return true
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	q.admit() // the next one may have a higher limit
+	return false
 }
 
 // Exit ends a request that Enter admitted, and hands its place to the one that waits longest.
@@ -61,10 +78,6 @@ func (g *Group) Exit() {
 	q := &g.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) > 0 {
-		close(q.waiting[0])
-		q.waiting = q.waiting[1:]
-		return
-	}
 	q.running--
+	q.admit()
 }

@@ -32,16 +32,16 @@ func NewRing(seeds []uint64) *Ring {
 func (c *Candidates) Subset(key uint64, seeds []uint64, ring *Ring, pick Draw) int {
 	size := uint32(max(1, min(pick.Size, len(seeds))))
 	drawn := int(uint64(pick.Random) * uint64(size) >> 32)
-	first := preferred(key, seeds)
+	first := Preferred(key, seeds)
 	if first < 0 {
 		return -1
 	}
 	subset := ring.order[ring.place[first]:][:size]
-	if i := subset[drawn]; c.sound(i) {
+	if i := subset[drawn]; c.Sound(i) {
 		return i
 	}
 	for k := range subset { // the others of the subset
-		if i := subset[(drawn+k)%len(subset)]; c.sound(i) {
+		if i := subset[(drawn+k)%len(subset)]; c.Sound(i) {
 			return i
 		}
 	}

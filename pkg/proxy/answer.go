@@ -160,8 +160,13 @@ func (x *exchange) copyBody() (int64, error) {
 		return 0, nil
 	}
 	streams := x.streams()
-	if to, ok := x.w.(io.ReaderFrom); ok && !streams {
+	paces := x.set.Limit.Bandwidth > 0
+	if to, ok := x.w.(io.ReaderFrom); ok && !streams && !paces {
 		return to.ReadFrom(res.Body)
+	}
+	to := io.Writer(x.w)
+	if paces {
+		to = x.paced()
 	}
 	buffer := x.proxy.buffers.Get().(*copyBuffer)
 	defer x.proxy.buffers.Put(buffer)
@@ -170,7 +175,7 @@ func (x *exchange) copyBody() (int64, error) {
 			return 0, err
 		}
 	}
-	return x.copyThrough(buffer[:], streams || res.ContentLength < 0)
+	return x.copyThrough(to, buffer[:], streams || res.ContentLength < 0)
 }
 
 // streams tells whether the client should see the head at once and then every piece: events, gRPC, and any other HTTP/2 stream of
@@ -180,11 +185,11 @@ func (x *exchange) streams() bool {
 	return res.ContentLength < 0 && (res.ProtoMajor == 2 || strings.HasPrefix(first(res.Header["Content-Type"]), "text/event-stream"))
 }
 
-func (x *exchange) copyThrough(buffer []byte, flush bool) (sent int64, err error) {
+func (x *exchange) copyThrough(to io.Writer, buffer []byte, flush bool) (sent int64, err error) {
 	for {
 		n, rerr := x.response.Body.Read(buffer)
 		if n > 0 {
-			m, werr := x.w.Write(buffer[:n])
+			m, werr := to.Write(buffer[:n])
 			sent += int64(m)
 			if werr == nil && flush && rerr == nil {
 				werr = x.flush()

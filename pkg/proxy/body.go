@@ -50,9 +50,7 @@ func (x *exchange) limitBody() bool {
 		return false // HTTP/2 servers give a Body to requests that have none
 	}
 	x.body = &clientBody{from: x.r.Body, length: x.r.ContentLength, limit: set.MaxSize}
-	if x.set.Mirror.Target != nil && x.set.Mirror.Body {
-		x.body.copied = &bytes.Buffer{}
-	}
+	x.keepCopy()
 	if !set.Buffer {
 		return false
 	}

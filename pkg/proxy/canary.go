@@ -23,7 +23,7 @@ func (x *exchange) backend() *route.Backend {
 		}
 	}
 	//nolint:gosec // chance, not a secret
-	if picked, _ := x.match.Route.Canary.Policy.Picks(x.r.Header, rand.Float64()); picked {
+	if picked, _ := x.match.Route.Canary.Policy.Picks(fields(x.r.Header), rand.Float64()); picked {
 		return canary
 	}
 	return primary

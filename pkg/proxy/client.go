@@ -201,6 +201,25 @@ func joined(values []string) string {
 	return strings.Join(values, ", ")
 }
 
+// cookies are all Cookie fields as one. HTTP/2 clients may send each cookie in a field of its own (RFC 9113 section 8.2.3).
+func cookies(h http.Header) string {
+	if values := h["Cookie"]; len(values) > 1 {
+		return strings.Join(values, "; ")
+	}
+	return first(h["Cookie"])
+}
+
+// fields are header fields as a canary's rules read them: all of one name as one.
+type fields http.Header
+
+// Get implements policy.Fields; name is canonical.
+func (f fields) Get(name string) string {
+	if name == "Cookie" {
+		return cookies(http.Header(f))
+	}
+	return joined(f[name])
+}
+
 func isDigits(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] < '0' || s[i] > '9' {

@@ -36,10 +36,12 @@ type exchange struct {
 	session  session
 	limited  pool.LimitKey  // the client's place among requests at a time; not valid when there is no such limit
 	admitted bool           // the request has a place among those in flight to its Service
+	copied   int64          // bytes of room that the body's copy has, for mirroring
 	endpoint *pool.Endpoint // the one that has the request, until it is counted as done
 	response *http.Response
-	failure  *pool.Error // of the last try
-	wasted   int         // tries that met a kept connection which was closed
+	failure  *pool.Error   // of the last try
+	wasted   int           // tries that met a kept connection which was closed
+	sending  time.Duration // from the request's beginning to its first try
 
 	begun    bool // the final response's head has been given to w
 	hijacked bool
@@ -76,7 +78,7 @@ func (x *exchange) reset() {
 	clear(x.call.Fields)
 	x.call.Timeouts, x.call.Fields, x.call.Fresh = pool.Timeouts{}, x.fields[:0], false
 	x.tried, x.session, x.wasted = x.tried[:0], session{}, 0
-	x.limited, x.admitted = pool.LimitKey{}, false
+	x.limited, x.admitted, x.copied = pool.LimitKey{}, false, 0
 	x.transit, x.begun, x.hijacked, x.aborted = false, false, false, false
 	x.record = Record{Tries: x.tries[:0]}
 }
@@ -91,6 +93,9 @@ func (x *exchange) letGo() {
 		x.endpoint = nil
 	}
 	x.leaveLimits()
+	if x.copied > 0 {
+		x.proxy.copied.Add(-x.copied)
+	}
 	if x.transit {
 		x.proxy.bindings.release(x.members)
 	}

@@ -9,21 +9,26 @@ import (
 	"github.com/usher-ingress/usher/pkg/pool"
 )
 
-// forward sends the request to an endpoint, and to others while that fails and the policy allows it.
+// forward sends the request to an endpoint, and to others while that fails, or is answered as the policy lists, and another try is
+// allowed.
 func (x *exchange) forward() bool {
-	for {
-		e := x.next()
-		if e == nil {
-			return x.unanswered()
-		}
+	x.sending = time.Since(x.record.Time)
+	for e := x.next(); e != nil; {
+		after := policy.EndpointStatus
 		if x.try(e) {
-			return false
+			if e = x.instead(); e == nil {
+				return false
+			}
+			x.discard()
+		} else {
+			if e = x.another(); e == nil {
+				break
+			}
+			after = reasonOf(x.failure.Cause)
 		}
-		if !x.mayRetry() {
-			return x.unanswered()
-		}
-		x.proxy.observer.Retried(x.record.Backend, reasonOf(x.failure.Cause))
+		x.proxy.observer.Retried(x.record.Backend, after)
 	}
+	return x.unanswered()
 }
 
 // try gives the request to one endpoint and reports whether it answered.
@@ -37,7 +42,7 @@ func (x *exchange) try(e *pool.Endpoint) bool {
 	now := time.Since(x.record.Time)
 	x.record.Tries = append(x.record.Tries, Try{Address: e.Address(), Duration: now - began})
 	if err == nil {
-		x.response = response
+		x.response, x.failure = response, nil
 		x.record.Tries[len(x.record.Tries)-1].Status = response.StatusCode
 		x.record.Upstream = now
 		if x.set.Balance.Algorithm == policy.EWMA {
@@ -89,34 +94,83 @@ func (x *exchange) settle(cause pool.Cause) {
 	}
 }
 
+// another is the endpoint that is tried after a failure, or nil.
+func (x *exchange) another() *pool.Endpoint {
+	if !x.mayRetry() {
+		return nil
+	}
+	return x.next()
+}
+
 // mayRetry decides whether another endpoint is tried after failure (policy.Retry; nothing of an answer has gone out yet). A try that met
 // a closed connection does not count, as in nginx.
 func (x *exchange) mayRetry() bool {
+	after := policy.Broken
 	switch x.failure.Cause {
-	case pool.Canceled, pool.RequestBody, pool.BadRequest, pool.Malformed:
+	case pool.Canceled, pool.RequestBody, pool.BadRequest:
 		return false
 	case pool.Busy: // nobody was asked
 		return (x.body == nil || x.body.again()) && !x.clientLeft()
+	case pool.Timeout:
+		after = policy.TimedOut
+	case pool.Malformed:
+		after = policy.Invalid
 	}
 	retry := &x.set.Retry
 	if x.failure.Unused() && x.failure.Unread {
 		x.wasted++
 	}
+	if !x.mayRepeat() || x.body != nil && !x.body.again() {
+		return false
+	}
+	unread := x.failure.Unread || !x.failure.Sent
+	if x.failure.Unused() && (unread || retry.Repeats(x.r.Method)) {
+		return !retry.Off
+	}
+	return retry.Allows(x.r.Method, !unread, after) && x.members.group.MayRetry()
+}
+
+// mayRepeat tells whether the request can be sent once more: as often, and as late, as the policy allows.
+func (x *exchange) mayRepeat() bool {
+	retry := &x.set.Retry
 	limit := retry.Tries
 	if limit == 0 {
 		limit = x.members.ready + 1
 	}
-	if limit += min(x.wasted, x.members.ready); len(x.record.Tries) >= limit || retry.Within > 0 && time.Since(x.record.Time) >= retry.Within {
+	if limit += min(x.wasted, x.members.ready); len(x.record.Tries) >= limit {
 		return false
 	}
-	if x.body != nil && !x.body.again() || x.clientLeft() {
-		return false
+	late := retry.Within > 0 && time.Since(x.record.Time)-x.sending >= retry.Within
+	return !late && !x.clientLeft()
+}
+
+// instead is the endpoint that is asked although one has answered, since proxy-next-upstream lists the answer's status; nil when the
+// answer is to be passed on. nginx passes the last one on as well.
+func (x *exchange) instead() *pool.Endpoint {
+	retry := &x.set.Retry
+	if retry.Answers == 0 || !retry.Answers.Has(x.response.StatusCode) || !retry.Allows(x.r.Method, true, policy.Answered) || !x.mayRepeat() {
+		return nil
 	}
-	unread := x.failure.Unread || !x.failure.Sent
-	if x.failure.Unused() && (unread || retry.NonIdempotent || policy.Idempotent(x.r.Method)) {
-		return !retry.Off
+	e := x.next()
+	if e == nil {
+		return nil
 	}
-	return retry.Allows(x.r.Method, !unread, x.failure.Cause == pool.Timeout) && x.members.group.MayRetry()
+	if x.members.group.MayRetry() && (x.body == nil || x.body.again()) {
+		return e
+	}
+	x.tried = x.tried[:len(x.tried)-1]
+	return nil
+}
+
+// discard forgets an answer that another endpoint is to better. To the endpoint it counts as a failure, unless the application means it.
+func (x *exchange) discard() {
+	cause := pool.None
+	if policy.Failed(x.response.StatusCode) {
+		cause = pool.Malformed
+	}
+	x.settle(cause)
+	_ = x.response.Body.Close()
+	x.response = nil
 }
 
 // unanswered answers a request that no endpoint did.

@@ -20,11 +20,7 @@ func (x *exchange) limit() bool {
 	owner := x.match.Route.Ingress
 	key := pool.LimitKey{Namespace: owner.Namespace, Name: owner.Name, Client: client}
 	limiter := x.proxy.bindings.pool.Limiter()
-	if l.RPS > 0 && !limiter.Allow(key, float64(l.RPS), float64(l.RPS*l.BurstMultiplier)) {
-		return x.failWith(l.RateStatus, policy.RateLimited)
-	}
-	key.Kind = pool.PerMinute
-	if l.RPM > 0 && !limiter.Allow(key, float64(l.RPM)/60, float64(l.RPM*l.BurstMultiplier)) {
+	if !x.withinRates(limiter, key) {
 		return x.failWith(l.RateStatus, policy.RateLimited)
 	}
 	key.Kind = pool.AtATime
@@ -35,6 +31,20 @@ func (x *exchange) limit() bool {
 		x.limited = key
 	}
 	return false
+}
+
+// withinRates counts the request against limit-rps and limit-rpm.
+func (x *exchange) withinRates(limiter *pool.Limiter, key pool.LimitKey) bool {
+	l := &x.set.Limit
+	var list [2]pool.Rate
+	rates := list[:0]
+	if l.RPS > 0 {
+		rates = append(rates, pool.Rate{Kind: pool.PerSecond, PerSecond: float64(l.RPS), Burst: float64(l.RPS * l.BurstMultiplier)})
+	}
+	if l.RPM > 0 {
+		rates = append(rates, pool.Rate{Kind: pool.PerMinute, PerSecond: float64(l.RPM) / 60, Burst: float64(l.RPM * l.BurstMultiplier)})
+	}
+	return limiter.Allow(key, rates...)
 }
 
 // admit holds the Service to the requests it may have in flight (policy.Overload).

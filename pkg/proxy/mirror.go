@@ -16,8 +16,9 @@ import (
 // never waits for that. Copies that find no place, and bodies larger than mirrorBody, are dropped and counted.
 
 const (
-	mirrorPlaces  = 64      // copies in flight at a time
-	mirrorBody    = 1 << 20 // bytes of a body that are kept for its copy
+	mirrorPlaces  = 64       // copies in flight at a time
+	mirrorBody    = 1 << 20  // bytes of a body that are kept for its copy
+	mirrorMemory  = 64 << 20 // bytes of bodies that are kept for copies at a time
 	mirrorTimeout = 30 * time.Second
 )
 
@@ -30,6 +31,24 @@ const (
 	mirrorDropped mirrorOutcome = "dropped"
 	mirrorFailed  mirrorOutcome = "failed"
 )
+
+// keepCopy has the body kept as it is read, where a copy of the request is to have it and there is room. How large a body of unknown
+// length becomes is not known, so it takes the room of the largest.
+func (x *exchange) keepCopy() {
+	m := &x.set.Mirror
+	if m.Target == nil || !m.Body || x.body.length > mirrorBody {
+		return
+	}
+	room := x.body.length
+	if room < 0 {
+		room = mirrorBody
+	}
+	if x.proxy.copied.Add(room) > mirrorMemory {
+		x.proxy.copied.Add(-room)
+		return
+	}
+	x.copied, x.body.copied = room, &bytes.Buffer{}
+}
 
 // mirror sends off the copy of a request that is over.
 func (x *exchange) mirror() {
@@ -52,9 +71,13 @@ func (x *exchange) mirror() {
 		return
 	}
 	request := x.copyFor(m.Target, m.Host, body)
-	p, target := x.proxy, m.Target
+	p, target, room := x.proxy, m.Target, x.copied
+	x.copied = 0 // it is the copy's now
 	go func() {
-		defer func() { <-p.mirrors }()
+		defer func() {
+			p.copied.Add(-room)
+			<-p.mirrors
+		}()
 		p.observer.Mirrored(p.sendCopy(request, target))
 	}()
 }

@@ -46,6 +46,8 @@ func TestCanaryRules(t *testing.T) {
 		{[]string{"X-Canary: perhaps", "Cookie: beta=always"}, "canary"},
 		{[]string{"Cookie: a=b; beta=always"}, "canary"},
 		{[]string{"Cookie: beta=sometimes"}, "primary"},
+		{[]string{"Cookie: a=b", "Cookie: Beta=always"}, "canary"},
+		{[]string{"X-Canary: always", "X-Canary: never"}, "primary"},
 	} {
 		if _, body := r.get("/", c.lines...); body != c.want {
 			t.Errorf("%v goes to %s", c.lines, body)
@@ -212,6 +214,24 @@ func TestWaitForEndpoints(t *testing.T) {
 	}))
 	res, _ := r.get("/")
 	status(t, res, 503, policy.NoEndpoints)
+}
+
+// TestLimitRate: an answer is slowed down, and arrives whole.
+func TestLimitRate(t *testing.T) {
+	text := strings.Repeat("0123456789abcdef", 640) // 10 KiB
+	r := newRig(t, tableOf([]string{app(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })}, with(func(s *policy.Set) {
+		s.Limit.Bandwidth, s.Limit.BandwidthAfter = 50<<10, 4<<10
+	})))
+	for _, h2 := range []bool{false, true} {
+		res, err := r.client(h2).Get("https://app.test/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if res.Body.Close(); string(body) != text || err != nil {
+			t.Errorf("%d bytes of %d, %v", len(body), len(text), err)
+		}
+	}
 }
 
 // TestMirror: the copy has method, target, headers and body of the request, under another Host; the client never sees its answer.

@@ -46,11 +46,11 @@ func (x *exchange) protocol(b *route.Backend) pool.Protocol {
 // next chooses the endpoint for one more try, never one that was tried already, and nil when none is left. An endpoint whose
 // connection had been kept, and turned out to be closed, has not been asked: it gets another chance when it is the only one.
 func (x *exchange) next() *pool.Endpoint {
-	if n := len(x.tried); n > 0 && n >= x.members.ready && x.failure.Unused() {
+	if n := len(x.tried); n > 0 && n >= x.members.ready && x.failure != nil && x.failure.Unused() {
 		x.tried = x.tried[:0]
 	}
 	i := -1
-	if x.session.on && !(x.set.Sticky.Persistent && len(x.tried) > 0) {
+	if x.session.on {
 		i = x.home()
 	}
 	if i < 0 {
@@ -120,21 +120,21 @@ func (x *exchange) partOf(part policy.Part) string {
 	case "http_":
 		return joined(x.r.Header[part.Name])
 	case "cookie_":
-		return policy.CookieValue(joined(x.r.Header["Cookie"]), part.Name)
+		return policy.AnyCookieValue(cookies(x.r.Header), part.Name)
 	case "arg_":
 		return argument(x.ask.Target, part.Name)
 	}
 	return part.Text
 }
 
-// argument is the first value of a query parameter, as it was written.
+// argument is the first value of a query parameter, as it was written. Names are compared as nginx does, in any case.
 func argument(target, name string) string {
 	_, query, _ := strings.Cut(target, "?")
 	for query != "" {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
 		key, value, _ := strings.Cut(pair, "=")
-		if plain, err := url.QueryUnescape(key); err == nil && plain == name {
+		if plain, err := url.QueryUnescape(key); err == nil && strings.EqualFold(plain, name) {
 			return value
 		}
 	}

@@ -69,6 +69,7 @@ type Proxy struct {
 	states   sync.Pool
 	parked   atomic.Int64  // requests that wait for endpoints
 	mirrors  chan struct{} // places for copies in flight
+	copied   atomic.Int64  // bytes of room that bodies have which are kept for copies
 	buffers  sync.Pool
 }
 

@@ -2,12 +2,18 @@ package proxy_test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/pool"
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
@@ -239,6 +245,57 @@ func TestCookieAfterFailure(t *testing.T) {
 	}
 }
 
+// TestSessionsOfAnEjectedPod: while the Pod of a session is left alone the session's requests go elsewhere without a try on it, not to
+// one that is terminating, and the cookie stays; when the Pod is well again they come back.
+func TestSessionsOfAnEjectedPod(t *testing.T) {
+	for mode, change := range map[string]func(*policy.Sticky){"balanced": nil, "persistent": persistent} {
+		var ill atomic.Bool
+		endpoints := pods(t, 4)
+		endpoints[0].Addr = netip.MustParseAddrPort(raw(t, func(c net.Conn) {
+			if _, from := readHead(c); !ill.Load() {
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nfirst")
+				_, _ = io.Copy(io.Discard, from)
+			}
+		}))
+		table := sticky(endpoints[:3], change)
+		table.Backends[0].Draining = endpoints[3:]
+		set := *table.Policy
+		set.Health.MaxFails, set.Health.EjectFor = 1, time.Hour
+		table.Hosts.All()[0].Paths.All()[0].Policy = &set
+		r := newRig(t, table)
+		cookie := ""
+		for pod := ""; pod != "first"; {
+			pod, cookie, _ = r.visit("")
+		}
+		ill.Store(true)
+		r.visit(cookie) // finds out
+		r.log.mu.Lock()
+		r.log.picks = nil
+		r.log.mu.Unlock()
+		stand := ""
+		for range 5 {
+			pod, _, set := r.visit(cookie)
+			if set != "" || pod == endpoints[3].Pod || mode == "balanced" && stand != "" && pod != stand {
+				t.Errorf("%s: %s stands in after %s, Set-Cookie %q", mode, pod, stand, set)
+			}
+			stand = pod
+		}
+		r.log.mu.Lock()
+		if picks := r.log.picks; slices.Contains(picks, endpoints[0].Address()) {
+			t.Errorf("%s: %v were tried", mode, picks)
+		}
+		r.log.mu.Unlock()
+		ill.Store(false)
+		well := r.pool.Endpoint(pool.Key{Address: endpoints[0].Address()})
+		well.Begin()
+		well.End(true)
+		r.pool.Release(well)
+		if pod, _, _ := r.visit(cookie); pod != "first" {
+			t.Errorf("%s: %s, though the Pod is well again", mode, pod)
+		}
+	}
+}
+
 func TestCookieAttributes(t *testing.T) {
 	table := sticky(pods(t, 1), func(s *policy.Sticky) {
 		s.Name, s.Path, s.Domain, s.MaxAge, s.SameSite = "route", "/shop", "app.test", 3600, "None"
@@ -303,5 +360,24 @@ func TestHashBy(t *testing.T) {
 	}
 	if len(seen) < 3 {
 		t.Errorf("twenty pages share %v", seen)
+	}
+}
+
+// TestVariables reads names in any case, as nginx does, and cookies from all Cookie fields.
+func TestVariables(t *testing.T) {
+	set, problems := policy.Parse(policy.Default(), policy.Input{Prefixes: []string{"u/"}, Values: map[string]string{"u/upstream-hash-by": "$arg_user$cookie_side"}})
+	if len(problems) != 0 {
+		t.Fatal(problems)
+	}
+	table := tableOf(nil, with(func(s *policy.Set) { s.Balance = set.Balance }))
+	table.Backends[0].Endpoints = pods(t, 6)
+	r := newRig(t, table)
+	for i := range 10 {
+		_, want := r.get(fmt.Sprintf("/?user=%d", i), "Cookie: side=a; x=y")
+		for _, lines := range [][]string{{"Cookie: SIDE=a"}, {"Cookie: x=y", "Cookie: side=a"}} {
+			if _, got := r.get(fmt.Sprintf("/?z&USER=%d", i), lines...); got != want {
+				t.Errorf("user %d with %v is on %s, not %s", i, lines, got, want)
+			}
+		}
 	}
 }

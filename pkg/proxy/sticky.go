@@ -42,35 +42,39 @@ func (x *exchange) stick() {
 
 // token is the session cookie as the client sent it.
 func (x *exchange) token() string {
-	return policy.CookieValue(joined(x.r.Header["Cookie"]), x.set.Sticky.Name)
+	return policy.CookieValue(cookies(x.r.Header), x.set.Sticky.Name)
 }
 
 // newSession finds a session that is at home on member i, or on any that takes new ones for -1.
 func (x *exchange) newSession(i int) uint64 {
-	all := x.everybody()
+	seeds := x.members.seeds()
 	var number uint64
-	for range 64 * (len(all.Endpoints) + 1) {
+	for range 64 * (len(seeds) + 1) {
 		number = rand.Uint64() //nolint:gosec // a name, not a secret: it is signed
-		if home := all.Rendezvous(number, x.members.seeds()); home == i || i < 0 && home < x.members.ready {
+		if home := pool.Preferred(number, seeds); home == i || i < 0 && home < x.members.ready {
 			break
 		}
 	}
 	return number
 }
 
-// everybody are all members, whatever their state: where sessions are at home.
-func (x *exchange) everybody() pool.Candidates {
-	return pool.Candidates{Endpoints: x.members.endpoints}
-}
-
-// home is the member that the session belongs to, or -1: then, and when it was tried, others stand in.
+// home is the member that the session belongs to, or -1. When that was tried, is ejected, unwell or full, one of those that take new
+// sessions stands in for as long as that lasts: the cookie stays what it is.
 func (x *exchange) home() int {
-	if x.session.pinned >= 0 || x.set.Sticky.Persistent {
-		return x.session.pinned
-	}
 	c := x.candidates()
 	c.Endpoints = x.members.endpoints
-	return c.Rendezvous(x.session.number, x.members.seeds())
+	home := x.session.pinned
+	if !x.set.Sticky.Persistent {
+		home = pool.Preferred(x.session.number, x.members.seeds())
+	}
+	if home >= 0 && c.Sound(home) {
+		return home
+	}
+	if x.set.Sticky.Persistent {
+		return -1
+	}
+	c.Endpoints = x.members.endpoints[:x.members.ready]
+	return c.Rendezvous(x.session.number, x.members.seeds()[:x.members.ready])
 }
 
 // cookie is the Set-Cookie for the answer of the endpoint tried last, or "" when the client's own is right.
