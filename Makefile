@@ -15,10 +15,10 @@ GOVULNCHECK := $(CACHE)/govulncheck-v1.9.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint bench docs e2e conformance demo fuzz clean
+.PHONY: help build test race lint bench docs e2e e2e-node conformance demo fuzz clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/usher
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/usher ./cmd/usher
@@ -47,7 +47,10 @@ docs: ## write the generated parts of the documentation anew
 	$(GO) generate ./...
 
 e2e: ## run the end-to-end tests against a real API server (the first run builds it)
-	$(GO) test -tags e2e -count=1 -p 1 -timeout 30m ./e2e/...
+	$(GO) test -tags e2e -count=1 -p 1 -timeout 30m $$($(GO) list -tags e2e ./e2e/... | grep -v /e2e/node)
+
+e2e-node: ## run Usher on a real Kubernetes node, installed by its chart; needs root, and says what else
+	$(GO) test -tags e2e -count=1 -timeout 15m -v ./e2e/node
 
 conformance: ## check Ingress v1: of Usher into e2e/conformance/REPORT.md, or of any controller (CONFORMANCEFLAGS)
 ifeq ($(CONFORMANCEFLAGS),)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -101,6 +102,16 @@ func (c *Cluster) bind(ctx context.Context, account Account, role *rbacv1.Cluste
 		return err
 	}
 	return errors.New("want a ClusterRole or a Role")
+}
+
+// Identity returns the path of a kubeconfig of a user, in a group unless that is empty, as the cluster's authority vouches for it:
+// "system:kube-proxy", or "admin" in "system:masters". It goes with the cluster.
+func (c *Cluster) Identity(name, group string) (kubeconfig string, err error) {
+	pair, err := c.authority.client(name, group)
+	if err != nil {
+		return "", err
+	}
+	return c.writeKubeconfig(strings.ReplaceAll(name, ":", "-"), user{ClientCertificateData: pair.Cert, ClientKeyData: pair.Key})
 }
 
 func (c *Cluster) writeKubeconfig(name string, who user) (path string, err error) {

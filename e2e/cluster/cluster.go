@@ -20,6 +20,7 @@ const (
 	etcdURL      = "http://127.0.0.1:2379"
 	etcdPeerURL  = "http://127.0.0.1:2380"
 	apiServerURL = "https://" + NodeAddress + ":6443"
+	serviceRange = "10.96.0.0/16,fd00:10:96::/112"
 
 	// startTimeout is for a program to become ready on a busy machine; it
 	// takes seconds on an idle one.
@@ -30,11 +31,14 @@ const (
 type Options struct {
 	// Controllers also starts the controller manager.
 	Controllers bool
+	// Nodes: the scheduler is there too, and kubelets may join as "system:node:NAME". Implies Controllers.
+	Nodes bool
 }
 
 // Cluster is a running control plane. There is at most one in a test binary,
 // since its ports are fixed.
 type Cluster struct {
+	options     Options
 	directory   string
 	authority   *Authority
 	admin       *rest.Config
@@ -42,6 +46,7 @@ type Cluster struct {
 	etcd        *Process
 	apiServer   *Process
 	controllers *Process // nil without
+	scheduler   *Process // nil without
 }
 
 // Start starts a cluster and returns when it is ready. The caller ends it with
@@ -51,15 +56,15 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{directory: directory}
-	if err := c.start(ctx, options); err != nil {
+	c := &Cluster{directory: directory, options: options}
+	if err := c.start(ctx); err != nil {
 		c.Stop()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context, options Options) error {
+func (c *Cluster) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := c.makeIdentities(); err != nil {
@@ -71,8 +76,13 @@ func (c *Cluster) start(ctx context.Context, options Options) error {
 	if err := c.StartAPIServer(ctx); err != nil {
 		return err
 	}
-	if options.Controllers {
-		return c.startControllers(ctx)
+	if c.options.Controllers || c.options.Nodes {
+		if err := c.startControllers(ctx); err != nil {
+			return err
+		}
+	}
+	if c.options.Nodes {
+		return c.startScheduler()
 	}
 	return nil
 }
@@ -92,6 +102,10 @@ func (c *Cluster) makeIdentities() (err error) {
 	if err != nil {
 		return err
 	}
+	kubelets, err := c.authority.client("kube-apiserver-kubelet-client", "system:masters")
+	if err != nil {
+		return err
+	}
 	private, public, err := serviceAccountKeys()
 	if err != nil {
 		return err
@@ -106,7 +120,7 @@ func (c *Cluster) makeIdentities() (err error) {
 	}
 	return writeFiles(c.directory, map[string][]byte{
 		"ca.crt": c.authority.PEM(), "sa.key": private, "sa.pub": public,
-		"apiserver.crt": server.Cert, "apiserver.key": server.Key,
+		"apiserver.crt": server.Cert, "apiserver.key": server.Key, "kubelets.crt": kubelets.Cert, "kubelets.key": kubelets.Key,
 	})
 }
 
@@ -139,16 +153,23 @@ func (c *Cluster) startEtcd(ctx context.Context) (err error) {
 // StartAPIServer starts the API server and waits until it is ready: for the
 // first time, or again on the same data after [Cluster.KillAPIServer].
 func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
-	c.apiServer, err = c.run("kube-apiserver",
-		"--etcd-servers="+etcdURL, "--secure-port=6443",
-		"--bind-address="+NodeAddress, "--advertise-address="+NodeAddress,
-		"--tls-cert-file="+c.file("apiserver.crt"), "--tls-private-key-file="+c.file("apiserver.key"),
-		"--client-ca-file="+c.file("ca.crt"),
+	arguments := []string{
+		"--etcd-servers=" + etcdURL, "--secure-port=6443",
+		"--bind-address=" + NodeAddress, "--advertise-address=" + NodeAddress,
+		"--tls-cert-file=" + c.file("apiserver.crt"), "--tls-private-key-file=" + c.file("apiserver.key"),
+		"--client-ca-file=" + c.file("ca.crt"),
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-		"--service-account-key-file="+c.file("sa.pub"), "--service-account-signing-key-file="+c.file("sa.key"),
-		"--service-cluster-ip-range=10.96.0.0/16,fd00:10:96::/112",
-		"--authorization-mode=RBAC", "--allow-privileged=true", "--profiling=false")
-	if err != nil {
+		"--service-account-key-file=" + c.file("sa.pub"), "--service-account-signing-key-file=" + c.file("sa.key"),
+		"--service-cluster-ip-range=" + serviceRange, "--allow-privileged=true", "--profiling=false",
+	}
+	if c.options.Nodes {
+		arguments = append(arguments, "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+			"--kubelet-client-certificate="+c.file("kubelets.crt"), "--kubelet-client-key="+c.file("kubelets.key"),
+			"--kubelet-preferred-address-types=InternalIP")
+	} else {
+		arguments = append(arguments, "--authorization-mode=RBAC")
+	}
+	if c.apiServer, err = c.run("kube-apiserver", arguments...); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -175,7 +196,7 @@ func (c *Cluster) Dir() string { return c.directory }
 // test that has failed.
 func (c *Cluster) Logs() string {
 	var tails []string
-	for _, p := range []*Process{c.etcd, c.apiServer, c.controllers} {
+	for _, p := range []*Process{c.etcd, c.apiServer, c.controllers, c.scheduler} {
 		if p != nil {
 			tails = append(tails, p.Tail(5))
 		}
@@ -185,7 +206,7 @@ func (c *Cluster) Logs() string {
 
 // Stop ends the cluster and removes all it has written.
 func (c *Cluster) Stop() {
-	for _, p := range []*Process{c.controllers, c.apiServer, c.etcd} {
+	for _, p := range []*Process{c.scheduler, c.controllers, c.apiServer, c.etcd} {
 		p.Kill()
 	}
 	_ = os.RemoveAll(c.directory) // temporary anyway

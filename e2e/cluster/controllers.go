@@ -11,25 +11,36 @@ import (
 // startControllers starts the controller manager and waits until it has made
 // the first ServiceAccount.
 func (c *Cluster) startControllers(ctx context.Context) error {
-	identity, err := c.authority.client("system:kube-controller-manager", "")
-	if err != nil {
-		return err
-	}
-	kubeconfig, err := c.writeKubeconfig("kube-controller-manager", user{ClientCertificateData: identity.Cert, ClientKeyData: identity.Key})
+	kubeconfig, err := c.Identity("system:kube-controller-manager", "")
 	if err != nil {
 		return err
 	}
 	// Without the rates it holds itself up for seconds at the start.
-	c.controllers, err = c.run("kube-controller-manager",
-		"--kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
+	arguments := []string{
+		"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
 		"--bind-address=127.0.0.1", "--leader-elect=false", "--use-service-account-credentials=true",
-		"--service-account-private-key-file="+c.file("sa.key"), "--root-ca-file="+c.file("ca.crt"),
-		"--endpointslice-updates-batch-period=0", "--kube-api-qps=500", "--kube-api-burst=1000")
-	if err != nil {
+		"--service-account-private-key-file=" + c.file("sa.key"), "--root-ca-file=" + c.file("ca.crt"),
+		"--endpointslice-updates-batch-period=0", "--kube-api-qps=500", "--kube-api-burst=1000",
+	}
+	if c.options.Nodes {
+		arguments = append(arguments, "--allocate-node-cidrs=true", "--cluster-cidr="+PodRange, "--service-cluster-ip-range=10.96.0.0/16")
+	}
+	if c.controllers, err = c.run("kube-controller-manager", arguments...); err != nil {
 		return err
 	}
 	return c.controllers.Await(ctx, func(ctx context.Context) error {
 		_, err := c.client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})
+}
+
+func (c *Cluster) startScheduler() error {
+	kubeconfig, err := c.Identity("system:kube-scheduler", "")
+	if err != nil {
+		return err
+	}
+	c.scheduler, err = c.run("kube-scheduler",
+		"--kubeconfig="+kubeconfig, "--authentication-kubeconfig="+kubeconfig, "--authorization-kubeconfig="+kubeconfig,
+		"--bind-address=127.0.0.1", "--leader-elect=false")
+	return err
 }

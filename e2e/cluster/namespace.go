@@ -42,16 +42,31 @@ type Tests interface{ Run() int }
 //
 // Root is not needed where the kernel allows user namespaces.
 func Main(tests Tests, prepare func() error) {
-	status, err := run(tests, prepare)
+	World{Enter: makeAddresses}.Main(tests, prepare)
+}
+
+// World is what tests run in, if it is another one than that of [Main].
+type World struct {
+	// Enter makes the addresses, and what else there has to be inside.
+	Enter func() error
+	// Mounts: mounts are the tests' own too, and end with them. That needs root.
+	Mounts bool
+	// Leave is called outside, when everything inside has ended; nil is nothing.
+	Leave func()
+}
+
+// Main is as [Main], in this world.
+func (w World) Main(tests Tests, prepare func() error) {
+	status, err := w.run(tests, prepare)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 	}
 	os.Exit(status)
 }
 
-func run(tests Tests, prepare func() error) (status int, err error) {
+func (w World) run(tests Tests, prepare func() error) (status int, err error) {
 	if os.Getenv(insideVariable) != "" {
-		if err := makeAddresses(); err != nil {
+		if err := w.Enter(); err != nil {
 			return 1, err
 		}
 		return tests.Run(), nil
@@ -64,19 +79,22 @@ func run(tests Tests, prepare func() error) (status int, err error) {
 			return 1, err
 		}
 	}
-	return runInside()
+	if w.Leave != nil {
+		defer w.Leave()
+	}
+	return w.runInside()
 }
 
 // runInside runs this very program again inside new namespaces and returns its
 // exit status. The kernel ties the lifetime of the copy to the thread that
 // started it, hence the lock.
-func runInside() (int, error) {
+func (w World) runInside() (int, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	self := exec.Command("/proc/self/exe", os.Args[1:]...)
 	self.Stdin, self.Stdout, self.Stderr = os.Stdin, os.Stdout, os.Stderr
 	self.Env = append(os.Environ(), insideVariable+"=1")
-	self.SysProcAttr = namespaces()
+	self.SysProcAttr = w.namespaces()
 	err := self.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -88,10 +106,13 @@ func runInside() (int, error) {
 	return 0, nil
 }
 
-func namespaces() *syscall.SysProcAttr {
+func (w World) namespaces() *syscall.SysProcAttr {
 	attributes := &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWPID,
 		Pdeathsig:  syscall.SIGKILL,
+	}
+	if w.Mounts {
+		attributes.Cloneflags |= syscall.CLONE_NEWNS
 	}
 	if os.Getuid() != 0 {
 		attributes.Cloneflags |= syscall.CLONE_NEWUSER
@@ -115,6 +136,11 @@ func makeAddresses() error {
 	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
 		lines = append(lines, "route add local "+PodRange6+" dev lo")
 	}
+	return IP(lines...)
+}
+
+// IP runs lines of commands by ip of iproute2.
+func IP(lines ...string) error {
 	ip := exec.Command("ip", "-batch", "-")
 	ip.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	var said bytes.Buffer

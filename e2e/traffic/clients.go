@@ -30,6 +30,8 @@ type Site struct {
 	Restarts bool
 	// Cuts: Pods may die. A WebSocket to one of them is then cut, which is no failure; the next one must open.
 	Cuts bool
+	// Dial is how connections are made; nil is as usual.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	ids atomic.Int64
 }
@@ -52,8 +54,11 @@ func (s *Site) dial(ctx context.Context, network, address string) (net.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	var d net.Dialer
-	return d.DialContext(ctx, network, net.JoinHostPort(s.Address, port))
+	dial := s.Dial
+	if dial == nil {
+		dial = new(net.Dialer).DialContext
+	}
+	return dial(ctx, network, net.JoinHostPort(s.Address, port))
 }
 
 // transport is one client's connections. It keeps them for less time than any server, as careful clients do.

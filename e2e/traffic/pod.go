@@ -132,6 +132,8 @@ func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	switch {
 	case r.URL.Path == "/healthz":
+	case r.URL.Path == "/client":
+		fmt.Fprintln(w, r.Header.Get("X-Real-IP"))
 	case r.URL.Path == socketPath:
 		a.sockets.Add(1)
 		defer a.sockets.Done()
