@@ -45,6 +45,11 @@ func Main(tests Tests, prepare func() error) {
 	World{Enter: makeAddresses}.Main(tests, prepare)
 }
 
+// Inside is Main for those who start no cluster: it builds no programs.
+func Inside(tests Tests, prepare func() error) {
+	World{Enter: makeAddresses, bare: true}.Main(tests, prepare)
+}
+
 // World is what tests run in, if it is another one than that of [Main].
 type World struct {
 	// Enter makes the addresses, and what else there has to be inside.
@@ -53,6 +58,8 @@ type World struct {
 	Mounts bool
 	// Leave is called outside, when everything inside has ended; nil is nothing.
 	Leave func()
+
+	bare bool // without the programs of a cluster
 }
 
 // Main is as [Main], in this world.
@@ -71,8 +78,10 @@ func (w World) run(tests Tests, prepare func() error) (status int, err error) {
 		}
 		return tests.Run(), nil
 	}
-	if err := findPrograms(); err != nil {
-		return 1, err
+	if !w.bare {
+		if err := findPrograms(); err != nil {
+			return 1, err
+		}
 	}
 	if prepare != nil {
 		if err := prepare(); err != nil {

@@ -41,7 +41,7 @@ type manifest struct {
 type entry struct {
 	object metav1.Object
 	name   object.Change
-	where  string
+	place  place
 }
 
 // decode reads one file, on all processors if it is large: any number of documents, each an object of a known kind, one of another kind (skipped in silence), or a
@@ -50,23 +50,30 @@ func decode(file string, data []byte) *manifest {
 	m := &manifest{sum: sha256.Sum256(data), refused: map[object.Change]bool{}, empty: len(bytes.TrimSpace(data)) == 0}
 	pieces := slices.Collect(slices.Chunk(documents(file, data), 64))
 	done := make([]manifest, len(pieces))
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(pieces)) {
-		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(pieces)); i = next.Add(1) - 1 {
-				done[i].refused = map[object.Change]bool{}
-				for _, d := range pieces[i] {
-					done[i].document(d)
-				}
-			}
-		})
-	}
-	workers.Wait()
+	inParallel(len(pieces), func(i int) {
+		done[i].refused = map[object.Change]bool{}
+		for _, d := range pieces[i] {
+			done[i].document(d)
+		}
+	})
 	for i := range done {
 		m.join(&done[i])
 	}
 	return m
+}
+
+// inParallel calls do for 0 to n-1, on as many processors as there are.
+func inParallel(n int, do func(int)) {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), n) {
+		workers.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // join adds what the next piece of the file gave.
@@ -110,6 +117,8 @@ type part struct {
 func (p part) at(field string) string {
 	return p.doc.at(strings.Trim(p.path+"."+field, "."))
 }
+
+func (p part) place() place { return place{file: p.doc.file, line: p.doc.line, path: p.path} }
 
 // head is what every object begins with.
 type head struct {
@@ -224,7 +233,7 @@ func (m *manifest) object(p part, h head, o metav1.Object) {
 	}
 	setDefaults(o)
 	object.Trim(o)
-	m.entries = append(m.entries, entry{object: o, name: name, where: p.at("")})
+	m.entries = append(m.entries, entry{object: o, name: name, place: p.place()})
 }
 
 func (m *manifest) refuse(name object.Change, where, why string) {

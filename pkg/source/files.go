@@ -29,6 +29,7 @@ type Files struct {
 	root  string
 	only  string // the one file to read, when root was given as a file
 	fsys  fs.FS
+	text  func(file string) ([]byte, error)
 	log   *zap.Logger
 	store *store
 	held  map[string]*manifest // by file
@@ -46,8 +47,12 @@ func NewFiles(path string, log *zap.Logger) *Files {
 		f.root, f.only = filepath.Split(path)
 		f.root = cmp.Or(filepath.Clean(f.root), ".")
 	}
-	f.fsys = os.DirFS(f.root)
+	f.from(os.DirFS(f.root))
 	return f
+}
+
+func (f *Files) from(fsys fs.FS) {
+	f.fsys, f.text = fsys, func(file string) ([]byte, error) { return fs.ReadFile(fsys, file) }
 }
 
 // ReadDir reads a folder, or a single file, once.
@@ -55,13 +60,15 @@ func ReadDir(path string) (*object.Snapshot, error) { return NewFiles(path, zap.
 
 // ReadFS reads the manifests of a file system once, such as one that is embedded in the binary.
 func ReadFS(fsys fs.FS) (*object.Snapshot, error) {
-	f := &Files{root: ".", fsys: fsys, log: zap.NewNop(), store: newStore(), held: map[string]*manifest{}}
+	f := &Files{root: ".", log: zap.NewNop(), store: newStore(), held: map[string]*manifest{}}
+	f.from(fsys)
 	return f.once()
 }
 
 // ReadBytes reads one file that is at hand, such as standard input; name is what problems call it.
 func ReadBytes(name string, data []byte) *object.Snapshot {
 	f := &Files{log: zap.NewNop(), store: newStore(), held: map[string]*manifest{name: decode(name, data)}}
+	f.text = func(string) ([]byte, error) { return data, nil }
 	f.publish(nil)
 	s, _ := f.store.snapshot()
 	return s
@@ -97,15 +104,17 @@ func (f *Files) read() error {
 		return fmt.Errorf("reading %s: %w", f.root, bare(err))
 	}
 	problems, changed := found.problems, !f.store.complete
-	for _, name := range found.files {
-		next, err := f.readFile(name)
-		if err != nil {
-			problems = append(problems, object.Problem{Where: name, Message: "cannot be read: " + bare(err).Error() + f.kept(name)})
+	for i, look := range f.look(found.files) {
+		if look.err != nil {
+			problems = append(problems, object.Problem{Where: found.files[i], Message: "cannot be read: " + bare(look.err).Error() + f.kept(found.files[i])})
 		}
-		changed = changed || next
+		if look.next != nil {
+			f.held[found.files[i]] = look.next
+			changed = true
+		}
 	}
 	for name := range f.held {
-		if !slices.Contains(found.files, name) && !found.hides(name) {
+		if _, there := slices.BinarySearch(found.files, name); !there && !found.hides(name) {
 			delete(f.held, name)
 			changed = true
 		}
@@ -116,32 +125,44 @@ func (f *Files) read() error {
 	return nil
 }
 
-// readFile reads a file, if it may be another than before, and reports whether it is. What it held is kept where it is now broken.
-func (f *Files) readFile(name string) (changed bool, err error) {
+// look is what a look at a file gave: what it holds now, or nil if that is as it was or cannot be known.
+type look struct {
+	next *manifest
+	err  error
+}
+
+// look looks at files on all processors: a folder is often many files, each too small to be shared out.
+func (f *Files) look(names []string) []look {
+	looks := make([]look, len(names))
+	inParallel(len(names), func(i int) { looks[i].next, looks[i].err = f.readFile(names[i]) })
+	return looks
+}
+
+// readFile reads a file, if it may be another than before; nil if it is not. What it held is kept where it is now broken.
+func (f *Files) readFile(name string) (*manifest, error) {
 	info, err := fs.Stat(f.fsys, name)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	old := f.held[name]
 	if old != nil && old.untouched(info) {
-		return false, nil
+		return nil, nil
 	}
 	now := time.Now()
-	data, err := fs.ReadFile(f.fsys, name)
+	data, err := f.text(name)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	if old != nil && old.sum == sha256.Sum256(data) {
 		old.info, old.read = info, now
-		return false, nil
+		return nil, nil
 	}
 	next := decode(name, data)
 	next.info, next.read = info, now
 	if old != nil {
 		next.keep(name, old)
 	}
-	f.held[name] = next
-	return true, nil
+	return next, nil
 }
 
 // settled is the age at which a file's time can be trusted: a file system may give two writes within that time the same one.
@@ -184,17 +205,18 @@ func (m *manifest) keep(name string, old *manifest) {
 func (f *Files) publish(problems []object.Problem) {
 	f.published = slices.Clone(problems)
 	objects := map[object.Kind][]metav1.Object{}
-	first := map[object.Change]string{}
+	first := map[object.Change]place{}
+	places := &locator{read: f.text, files: map[string][]*document{}}
 	for _, name := range sortedKeys(f.held) {
 		m := f.held[name]
 		problems = append(problems, m.problems...)
 		for _, e := range m.entries {
-			if where, ok := first[e.name]; ok {
-				problems = append(problems, object.Problem{Where: e.where,
-					Message: fmt.Sprintf("%s %s stands in %s too, which wins; this one is ignored", e.name.Kind, e.name.Key, where)})
+			if winner, ok := first[e.name]; ok {
+				problems = append(problems, object.Problem{Where: places.where(e.place),
+					Message: fmt.Sprintf("%s %s stands in %s too, which wins; this one is ignored", e.name.Kind, e.name.Key, places.where(winner))})
 				continue
 			}
-			first[e.name] = e.where
+			first[e.name] = e.place
 			objects[e.name.Kind] = append(objects[e.name.Kind], e.object)
 		}
 	}

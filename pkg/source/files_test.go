@@ -163,6 +163,20 @@ func TestProblemsNameFileAndLine(t *testing.T) {
 	}
 }
 
+// TestPlaceInList: an item of a List that is there twice is told by its own line, also when there is no file to look into again.
+func TestPlaceInList(t *testing.T) {
+	const list = `apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Service, metadata: {name: a}}
+- {apiVersion: v1, kind: Service, metadata: {name: b}}
+- {apiVersion: v1, kind: Service, metadata: {name: a}}
+`
+	want := "x.yaml:6 Service default/a stands in x.yaml:4 too, which wins; this one is ignored"
+	wantProblems(t, read(t, map[string]string{"x.yaml": list}), want)
+	wantProblems(t, ReadBytes("x.yaml", []byte(list)), want)
+}
+
 func TestFirstFileWins(t *testing.T) {
 	s := read(t, map[string]string{"b.yaml": strings.Replace(shop, "shop.example", "b.example", 1), "a.yaml": "\n# first\n" + shop})
 	wantProblems(t, s, "b.yaml:1 Ingress demo/shop stands in a.yaml:3 too, which wins; this one is ignored")

@@ -1,0 +1,15 @@
+//go:build linux
+
+// Program scale measures Usher where it is large or under attack, and writes what it finds to e2e/bench/SCALE.md.
+//
+//	go run ./e2e/bench/scale                     # everything
+//	go run ./e2e/bench/scale -only files,idle    # some of it; the other sections of the file stay
+//
+// The objects are those of objects.go: Ingresses of three hosts with two paths each and two annotations, one in ten with TLS, over 20,000
+// Services with three endpoints each. They come from a folder, or from a real kube-apiserver of e2e/cluster. Usher runs as a process; its
+// CPU time and memory are read from /proc. Everything runs in a network namespace of its own, on all cores of the machine, the load and
+// the API server too: what is a time here is an upper bound.
+//
+// "Others" are clients that ask for another host at a constant rate. Each request is timed from the moment it was meant to be sent, so a
+// stall is not hidden by the requests that it delays.
+package main

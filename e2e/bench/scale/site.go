@@ -1,0 +1,88 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/usher-ingress/usher/e2e/cluster"
+)
+
+// site is a folder with a few hosts, and what answers for them: what connections and attacks need.
+type site struct {
+	dir     string
+	backend *cluster.Backend
+}
+
+// openSite serves the others' host, which answers shortly, reads any body, upgrades on /upgrade and has no end on /endless.
+func openSite(b *bench) (*site, error) {
+	dir, err := os.MkdirTemp(b.dir, "site-")
+	if err != nil {
+		return nil, err
+	}
+	address := backends["others"]
+	objects := []any{class(), service("others"), slice("others", address), ingress("others", rule(othersHost, path("/", "others")))}
+	if err := writeList(dir, "site.json", objects); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, "others")
+	})
+	mux.HandleFunc("/upgrade", upgrade)
+	mux.HandleFunc("/endless", endless)
+	backend, err := cluster.StartBackend("others", address+":8080", mux)
+	if err != nil {
+		return nil, err
+	}
+	return &site{dir: dir, backend: backend}, nil
+}
+
+func (s *site) close() { s.backend.Close() }
+
+func (s *site) usher(ctx context.Context, b *bench, flags ...string) (*usher, error) {
+	return startUsher(ctx, b.dir, append([]string{"--manifests", filepath.Clean(s.dir)}, flags...)...)
+}
+
+// upgrade agrees to whatever protocol is asked for, and says nothing in it until the other side ends.
+func upgrade(w http.ResponseWriter, r *http.Request) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: "+r.Header.Get("Upgrade")+"\r\nConnection: Upgrade\r\n\r\n"); err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, conn)
+}
+
+func endless(w http.ResponseWriter, _ *http.Request) {
+	block := []byte(strings.Repeat("a block of an answer without end\n", 1000))
+	for {
+		if _, err := w.Write(block); err != nil {
+			return
+		}
+	}
+}
+
+// crowd is the connections of many clients, from a hundred addresses.
+type crowd []net.Conn
+
+// source is the address of client i.
+func source(i int) string { return net.IPv4(192, 0, 2, byte(100+i%100)).String() }
+
+func (c crowd) close() {
+	for _, conn := range c {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+}
