@@ -7,14 +7,18 @@ import (
 
 // coalescer decides when the next turn starts. A change that comes after a pause is taken at once: one edit is live in
 // milliseconds. Changes that follow closely on a turn are a burst (a rolling update, a helm release) and wait until nothing came
-// for quiet, but never longer than max, so that a stream of changes without end still goes live.
+// for quiet, but not for ever, so that a stream of changes without end goes live too: for share times as long as the last turn took,
+// at least for quiet and at most for max. Turns then take a tenth of one processor, and where they are cheap nobody waits for them.
 //
 //	change    x                x x x   x
-//	turn      ^ at once          quiet ^      (or max after the first that waits)
+//	turn      ^ at once          quiet ^      (or patience after the first that waits)
 type coalescer struct {
 	quiet, max time.Duration
-	last       time.Time // end of the last turn; zero before the first
+	last       time.Time     // end of the last turn; zero before the first
+	cost       time.Duration // of the last turn
 }
+
+const share = 10
 
 // next returns when it is time for a turn, or with the context's error.
 func (c *coalescer) next(ctx context.Context, changed <-chan struct{}) error {
@@ -30,7 +34,7 @@ func (c *coalescer) next(ctx context.Context, changed <-chan struct{}) error {
 }
 
 func (c *coalescer) settle(ctx context.Context, changed <-chan struct{}) error {
-	deadline := time.NewTimer(c.max)
+	deadline := time.NewTimer(c.patience())
 	defer deadline.Stop()
 	quiet := time.NewTimer(c.quiet)
 	defer quiet.Stop()
@@ -48,5 +52,11 @@ func (c *coalescer) settle(ctx context.Context, changed <-chan struct{}) error {
 	}
 }
 
+// patience is how long a change waits for its burst to end.
+func (c *coalescer) patience() time.Duration { return min(max(share*c.cost, c.quiet), c.max) }
+
 // done marks the end of a turn.
-func (c *coalescer) done() { c.last = time.Now() }
+func (c *coalescer) done(began time.Time) {
+	c.last = time.Now()
+	c.cost = c.last.Sub(began)
+}

@@ -74,7 +74,7 @@ type Options struct {
 	Observer Observer // may be nil
 
 	Quiet time.Duration // a burst is over when nothing came for so long; 25 ms if zero
-	Max   time.Duration // the longest a change waits for its burst to end; 250 ms if zero
+	Max   time.Duration // the longest a change waits for its burst to end, where turns are expensive; 250 ms if zero
 	// Drain is how long an old Table is kept in the pool after the swap; 30 s if zero. There is no count of who still uses it: a
 	// request that runs longer holds its own connection and only loses its endpoint's statistics.
 	Drain time.Duration
@@ -135,8 +135,9 @@ func (c *Controller) Run(ctx context.Context) error {
 func (c *Controller) loop(ctx context.Context) {
 	defer c.draining.stop()
 	for c.pace.next(ctx, c.options.Source.Changed()) == nil {
+		began := time.Now()
 		c.turn()
-		c.pace.done()
+		c.pace.done(began)
 	}
 }
 

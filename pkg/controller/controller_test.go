@@ -141,6 +141,10 @@ func TestOrderOfATurn(t *testing.T) {
 func TestFirstChangeAtOnceBurstCoalesced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake()
+		f.resolve = func(*object.Snapshot) *route.Table {
+			time.Sleep(10 * time.Millisecond) // so that a burst is given 100 ms
+			return &route.Table{}
+		}
 		f.run(t, func(*Controller) {
 			f.change()
 			f.wait(time.Second)
@@ -158,21 +162,32 @@ func TestFirstChangeAtOnceBurstCoalesced(t *testing.T) {
 	})
 }
 
+// TestEndlessChangesGoLive: a change waits ten times as long as a turn takes, but at least 25 ms and at most 250 ms. One comes every 10 ms.
 func TestEndlessChangesGoLive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.run(t, func(*Controller) {
-			for range 100 { // one every 10 ms for a second
-				f.change()
-				f.wait(10 * time.Millisecond)
+	for _, test := range []struct{ turn, wait time.Duration }{
+		{0, 25 * time.Millisecond},
+		{5 * time.Millisecond, 50 * time.Millisecond},
+		{time.Second, 250 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake()
+			f.resolve = func(*object.Snapshot) *route.Table {
+				time.Sleep(test.turn)
+				return &route.Table{}
+			}
+			f.run(t, func(*Controller) {
+				for range 400 {
+					f.change()
+					f.wait(10 * time.Millisecond)
+				}
+			})
+			for i, at := range f.turns[1:] {
+				if gap := at - f.turns[i] - test.turn; gap < test.wait || gap > test.wait+10*time.Millisecond {
+					t.Errorf("a turn of %s: the next %s after its end, want %s", test.turn, gap, test.wait)
+				}
 			}
 		})
-		for i, at := range f.turns[1:] { // the next change comes up to 10 ms after a turn, and waits for 250 ms
-			if gap := at - f.turns[i]; gap < 250*time.Millisecond || gap > 260*time.Millisecond {
-				t.Errorf("turns at %v", f.turns)
-			}
-		}
-	})
+	}
 }
 
 func TestNotReadyBeforeTheFirstFullSnapshot(t *testing.T) {
