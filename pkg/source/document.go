@@ -17,6 +17,7 @@ type document struct {
 	file string
 	line int // of the file, where text begins; from 1
 	text []byte
+	pure bool // text is known to be JSON
 
 	tree   *yaml.Node // parsed for line numbers, when the first one is asked for
 	parsed bool
@@ -66,14 +67,14 @@ func jsonDocuments(file string, data []byte) []*document {
 		}
 		start := int(decoder.InputOffset()) - len(value)
 		line, counted = line+bytes.Count(data[counted:start], []byte("\n")), start
-		docs = append(docs, &document{file: file, line: line, text: value})
+		docs = append(docs, &document{file: file, line: line, text: value, pure: true})
 	}
 	return docs
 }
 
 // json is the document as JSON, or nil for an empty one. A key that occurs twice is told as a warning; the last one counts.
 func (d *document) json() (value []byte, warning string, err error) {
-	if text := bytes.TrimPrefix(d.text, []byte("---\n")); json.Valid(text) {
+	if text := bytes.TrimPrefix(d.text, []byte("---\n")); d.pure || json.Valid(text) {
 		return text, "", nil
 	}
 	value, err = sigsyaml.YAMLToJSONStrict(d.text)
