@@ -38,14 +38,27 @@ func Trim(o metav1.Object) {
 		o.Ports, o.Endpoints = exact(o.Ports), exact(o.Endpoints)
 		trimEndpoints(o.Endpoints)
 	case *corev1.Secret:
-		o.Labels, o.Annotations = nil, nil
-		o.StringData = nil
+		o.Labels, o.StringData = nil, nil
+		o.Annotations = only(o.Annotations, ACMEHost)
 	case *corev1.ConfigMap:
 		o.Labels, o.Annotations = nil, nil
 		o.BinaryData = nil
 	case *corev1.Namespace:
 		o.Spec, o.Status = corev1.NamespaceSpec{}, corev1.NamespaceStatus{}
 	}
+}
+
+// ACMEHost is the annotation on a Secret that Usher itself wrote, with the host whose certificate ACME gave. A Secret without it is
+// somebody else's, and is never written.
+const ACMEHost = "usher.dev/acme-host"
+
+// only is what is left of annotations when all but one are dropped; nil if that one is not there.
+func only(annotations map[string]string, name string) map[string]string {
+	value, ok := annotations[name]
+	if !ok {
+		return nil
+	}
+	return map[string]string{name: value}
 }
 
 // exact is list without the room that a decoder leaves, which is for four elements where there is one.

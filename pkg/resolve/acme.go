@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/usher-ingress/usher/pkg/object"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
@@ -14,9 +15,10 @@ const tlsACME = "kubernetes.io/tls-acme"
 
 // wantsACME tells whether an Ingress asks for certificates: usher.dev/acme decides, and tls-acme where that is not written.
 func (r *Resolver) wantsACME(in *ingress) bool {
-	if !r.options.ACME {
-		return false
-	}
+	return r.options.ACME && r.asksACME(in)
+}
+
+func (r *Resolver) asksACME(in *ingress) bool {
 	for _, prefix := range r.options.AnnotationPrefixes {
 		if _, written := in.object.Annotations[prefix+"acme"]; written {
 			return in.policy.ACME.On
@@ -26,7 +28,7 @@ func (r *Resolver) wantsACME(in *ingress) bool {
 }
 
 // order gives the entry by which a certificate for name is to be had by ACME: the host has rules, and the first Ingress that may speak
-// of it asks and names no Secret that exists. A certificate that somebody put there goes before.
+// of it asks and names no Secret that somebody else made. have counts the certificates that others made for the name; they go before.
 func (r *Resolver) order(name string, n *tlsName, have int) (route.ACMEName, bool) {
 	if host := r.hosts[name]; have > 0 || host == nil || len(host.claims) == 0 {
 		return route.ACMEName{}, false
@@ -35,12 +37,46 @@ func (r *Resolver) order(name string, n *tlsName, have int) (route.ACMEName, boo
 		if r.foreignOwner(name, c.ingress) != nil || len(c.entry.hosts) == 0 || !r.wantsACME(c.ingress) {
 			continue
 		}
-		if c.entry.named && r.tls.secrets[c.entry.secret].object != nil {
-			continue
+		o := route.ACMEName{Name: name, Origin: policy.Origin{Object: c.ref, Field: c.field}, Shared: len(c.entry.hosts) > 1}
+		if c.entry.named {
+			s := r.tls.secrets[c.entry.secret]
+			if s.object != nil && !r.isWritten(c) {
+				continue
+			}
+			o.Secret = c.entry.secret.Name
+			if s.certificate != nil && s.object.Annotations[object.ACMEHost] == name {
+				o.Written = s.certificate
+			}
 		}
-		return route.ACMEName{Name: name, Origin: policy.Origin{Object: c.ref, Field: c.field}}, true
+		return o, true
 	}
 	return route.ACMEName{}, false
+}
+
+// reportUnordered tells those who ask for a certificate of a name that nobody has rules for that they will not get one.
+func (r *Resolver) reportUnordered(name string, n *tlsName) {
+	if host := r.hosts[name]; host != nil && len(host.claims) > 0 {
+		return
+	}
+	for _, c := range n.claims {
+		if !r.wantsACME(c.ingress) || r.foreignOwner(name, c.ingress) != nil || c.entry.named && r.tls.secrets[c.entry.secret].object != nil {
+			continue
+		}
+		n.diagnostics = append(n.diagnostics, route.Diagnostic{
+			Severity: route.Warning, Reason: policy.CertificatePending, Origin: c.at(c.field),
+			Message: "no certificate of " + name + " is ordered by ACME: no rule has this host", Effect: "the default certificate is served for it",
+		})
+	}
+}
+
+// isWritten tells whether the Secret of a claim is one that Usher wrote for an Ingress that asks for certificates. It is served, and
+// goes on being renewed. Nobody gains anything by claiming so: the Secret and the Ingress are in one namespace.
+func (r *Resolver) isWritten(c tlsClaim) bool {
+	if !c.entry.named || !r.wantsACME(c.ingress) {
+		return false
+	}
+	s := r.tls.secrets[c.entry.secret]
+	return s.object != nil && s.object.Annotations[object.ACMEHost] != ""
 }
 
 // settleOrder notes what is to be ordered for a name.

@@ -112,6 +112,7 @@ func parseFlags(t *testing.T, head string) resolve.Options {
 	set.BoolVar(&o.DisableCatchAll, "disable-catch-all", false, "")
 	set.BoolVar(&o.AllowLoopback, "manifests", false, "")
 	set.StringVar(&o.Zone, "zone", "", "")
+	set.BoolFunc("acme-email", "", func(string) error { o.ACME = true; return nil })
 	set.BoolVar(&o.Passthrough, "enable-ssl-passthrough", false, "")
 	key := func(k *object.Key) func(string) error {
 		return func(s string) error { k.Namespace, k.Name, _ = strings.Cut(s, "/"); return nil }

@@ -265,6 +265,9 @@ func (r *Resolver) entryProblem(in *ingress, e *tlsEntry, now time.Time) (route.
 			return d, false // an order is on its way, which says itself how it goes
 		}
 		d.Reason, d.Message = policy.NoSecret, fmt.Sprintf("Secret %s does not exist", e.secret)
+		if !r.options.ACME && r.asksACME(in) {
+			d.Message += ", and the certificate that the Ingress asks for is ordered only by a `usher serve` with --acme-email"
+		}
 	case s.certificate == nil:
 		d.Reason, d.Message = policy.BadSecret, fmt.Sprintf("Secret %s holds no usable certificate: %s", e.secret, s.problem)
 	case len(e.hosts) == 0 && !in.anyHost(s.certificate):
@@ -314,6 +317,7 @@ func (r *Resolver) resolveName(name string, n *tlsName) {
 	slices.SortFunc(n.claims, func(a, b tlsClaim) int { return older(a.ingress, b.ingress) })
 	var chosen []tlsClaim
 	var certificates []*route.Certificate
+	foreign := 0 // certificates that ACME did not give
 	for _, c := range n.claims {
 		certificate := r.admit(name, n, c)
 		if certificate == nil {
@@ -324,10 +328,14 @@ func (r *Resolver) resolveName(name string, n *tlsName) {
 			continue
 		}
 		chosen, certificates = append(chosen, c), append(certificates, certificate)
+		if !r.isWritten(c) {
+			foreign++
+		}
 	}
+	r.reportUnordered(name, n)
 	r.problems.replace(before, n.diagnostics)
 	r.tls.publish(name, certificates)
-	r.settleOrder(name, n, len(certificates))
+	r.settleOrder(name, n, foreign)
 	if n.on != wasOn {
 		r.markHosts(name)
 	}
@@ -358,7 +366,7 @@ func (r *Resolver) admit(name string, n *tlsName, c tlsClaim) *route.Certificate
 	if covers {
 		return certificate
 	}
-	if certificate != nil && len(c.entry.hosts) > 0 {
+	if certificate != nil && len(c.entry.hosts) > 0 && !r.isWritten(c) {
 		n.diagnostics = append(n.diagnostics, route.Diagnostic{
 			Severity: route.Error, Reason: policy.CertificateMismatch, Origin: c.at(c.field),
 			Message: fmt.Sprintf("the certificate of Secret %s is valid for %s, not for %s", c.entry.secret, displayNames(certificate), name),

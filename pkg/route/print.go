@@ -187,6 +187,9 @@ func addresses(endpoints []Endpoint) string {
 }
 
 func (p *printer) certificates() {
+	for _, o := range p.table.ACME {
+		p.printf("certificate %s  ordered by ACME for %s\n", o.Name, o.Origin)
+	}
 	c := p.table.Certificates
 	for _, name := range c.Names() {
 		for _, certificate := range c.For(name) {

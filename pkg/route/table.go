@@ -170,10 +170,16 @@ func (e *Endpoint) Address() string {
 	return e.Addr.String()
 }
 
-// ACMEName is a host, or a wildcard, whose Ingress asks for a certificate, and the field that names it.
+// ACMEName is a host, or a wildcard, whose Ingress asks for a certificate, and the field that names it. It is comparable.
 type ACMEName struct {
 	Name   string
 	Origin policy.Origin
+	// Secret is the one that the entry names, in the Ingress's namespace; empty if none. It does not exist, or was written for ACME.
+	Secret string
+	// Shared tells that the entry lists other hosts too, so that the Secret is not for the certificate of this one alone.
+	Shared bool
+	// Written is what was written to the Secret before; nil if there is nothing usable.
+	Written *Certificate
 }
 
 // Certificate is one certificate with its key, and where it came from.

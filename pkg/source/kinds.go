@@ -41,7 +41,7 @@ func (c *Cluster) inNamespace(k object.Key) bool {
 // usableSecrets leaves out the Secrets that can be no certificate and no password: the bulk of a cluster's Secrets, and the ones
 // with most to lose.
 func usableSecrets() string {
-	types := []corev1.SecretType{"helm.sh/release.v1", corev1.SecretTypeServiceAccountToken, corev1.SecretTypeDockerConfigJson,
+	types := []corev1.SecretType{"helm.sh/release.v1", "usher.dev/acme", corev1.SecretTypeServiceAccountToken, corev1.SecretTypeDockerConfigJson,
 		corev1.SecretTypeDockercfg, corev1.SecretTypeSSHAuth, corev1.SecretTypeBootstrapToken}
 	selectors := make([]fields.Selector, 0, len(types))
 	for _, t := range types {
