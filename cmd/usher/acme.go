@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"crypto/x509"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -26,28 +28,100 @@ type acmeFlags struct {
 	eabKeyID   string
 	eabKeyFile string
 	folder     string
+	secrets    bool
+	dns        acmeDNSFlags
+}
+
+// acmeDNSFlags are about the DNS-01 challenge. Without a server it is not answered.
+type acmeDNSFlags struct {
+	server    string
+	keyFile   string
+	resolvers []string
+	only      bool
+}
+
+func (f *acmeDNSFlags) register(set *pflag.FlagSet) {
+	set.StringVar(&f.server, "acme-dns-server", "", "`address` of the zone's primary DNS server, which takes DNS UPDATE (RFC 2136); with it wildcards get certificates too, by DNS-01")
+	set.StringVar(&f.keyFile, "acme-dns-key-file", "", "`file` with the TSIG key that updates are signed with, as tsig-keygen prints it; in a cluster a mounted Secret. Updates are not signed when not given")
+	set.StringSliceVar(&f.resolvers, "acme-dns-resolvers", nil, "`addresses` of DNS servers to look up zones and challenges at; the system's, and then the zone's own, when not given")
+	set.BoolVar(&f.only, "acme-dns-only", false, "answer DNS-01 for all names, not for wildcards alone: for a CA that cannot reach ports 80 and 443")
+}
+
+func (f *acmeDNSFlags) check() error {
+	if f.server == "" {
+		if f.keyFile != "" || len(f.resolvers) > 0 || f.only {
+			return usagef("--acme-dns-key-file, --acme-dns-resolvers and --acme-dns-only: want --acme-dns-server too")
+		}
+		return nil
+	}
+	for flag, addresses := range map[string][]string{"acme-dns-server": {f.server}, "acme-dns-resolvers": f.resolvers} {
+		for _, address := range addresses {
+			if _, _, err := net.SplitHostPort(withPort(address)); err != nil || strings.HasPrefix(address, ":") {
+				return usagef("--%s %q: want a host, or host:port", flag, address)
+			}
+		}
+	}
+	return nil
+}
+
+// withPort adds the port of DNS to an address that has none.
+func withPort(address string) string {
+	if ip, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
+		return net.JoinHostPort(ip.String(), "53")
+	}
+	if !strings.Contains(address, ":") {
+		return address + ":53"
+	}
+	return address
+}
+
+// options reads the key; nil without a server.
+func (f *acmeDNSFlags) options() (*certs.DNSUpdate, error) {
+	if f.server == "" {
+		return nil, nil
+	}
+	d := &certs.DNSUpdate{Server: withPort(f.server), Only: f.only}
+	for _, r := range f.resolvers {
+		d.Resolvers = append(d.Resolvers, withPort(r))
+	}
+	if f.keyFile == "" {
+		return d, nil
+	}
+	text, err := os.ReadFile(f.keyFile)
+	if err != nil {
+		return nil, usagef("--acme-dns-key-file: %v", err)
+	}
+	if d.Key, err = certs.ParseTSIGKey(string(text)); err != nil {
+		return nil, usagef("--acme-dns-key-file %q: %v", f.keyFile, err)
+	}
+	return d, nil
 }
 
 func (f *acmeFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.email, "acme-email", "", "`address` under which an ACME CA reaches you; with it Usher orders certificates for Ingresses that ask (usher.dev/acme), and you agree to the CA's terms")
-	set.StringVar(&f.ca, "acme-ca", certmagic.LetsEncryptProductionCA, "`URL` of the ACME CA's directory")
+	set.StringVar(&f.ca, "acme-ca", certmagic.LetsEncryptProductionCA, "`URL` of the ACME CA's directory; \"internal\" is a CA of Usher's own for development, which needs no --acme-email and whose root the admin port shows at /debug/ca")
 	set.StringVar(&f.fallbackCA, "acme-fallback-ca", "", "`URL` of another CA's directory, which is asked when the first one fails")
 	set.StringVar(&f.roots, "acme-ca-roots", "", "`file` of PEM certificates to verify the CA's own server with; the system's when not given")
 	set.StringVar(&f.eabKeyID, "acme-eab-kid", "", "key `ID` of the external account binding that some CAs ask for")
 	set.StringVar(&f.eabKeyFile, "acme-eab-key-file", "", "`file` with the key of the external account binding, base64url as the CA gives it; in a cluster a mounted Secret")
 	set.StringVar(&f.folder, "acme-storage", "", "`folder` for accounts, keys and certificates with --manifests; below the user's cache when not given. In a cluster they are Secrets in Usher's own namespace")
+	set.BoolVar(&f.secrets, "acme-write-secrets", false, "also write each certificate to the Secret that the Ingress names, as kubernetes.io/tls; a Secret that Usher did not make is never written")
+	f.dns.register(set)
 }
 
-func (f *acmeFlags) on() bool { return f.email != "" }
+func (f *acmeFlags) on() bool { return f.email != "" || f.ca == certs.InternalCA }
 
 func (f *acmeFlags) check() error {
 	if !f.on() {
 		return nil
 	}
-	if local, domain, ok := strings.Cut(f.email, "@"); !ok || local == "" || domain == "" {
+	if local, domain, ok := strings.Cut(f.email, "@"); f.email != "" && (!ok || local == "" || domain == "") {
 		return usagef("--acme-email %q: want an address such as admin@example.com", f.email)
 	}
 	for flag, ca := range map[string]string{"acme-ca": f.ca, "acme-fallback-ca": f.fallbackCA} {
+		if ca == certs.InternalCA && flag == "acme-ca" {
+			continue
+		}
 		if u, err := url.Parse(ca); (ca != "" || flag == "acme-ca") && (err != nil || u.Scheme != "https" || u.Host == "") {
 			return usagef("--%s %q: want the https URL of an ACME directory", flag, ca)
 		}
@@ -55,7 +129,10 @@ func (f *acmeFlags) check() error {
 	if (f.eabKeyID == "") != (f.eabKeyFile == "") {
 		return usagef("--acme-eab-kid and --acme-eab-key-file: want both or none")
 	}
-	return nil
+	if f.ca == certs.InternalCA && f.fallbackCA != "" {
+		return usagef("--acme-fallback-ca %q: want none with the internal CA", f.fallbackCA)
+	}
+	return f.dns.check()
 }
 
 // options reads the files that the flags name.
@@ -81,7 +158,9 @@ func (f *acmeFlags) options() (certs.ACMEOptions, error) {
 		}
 		o.EAB = &acme.EAB{KeyID: f.eabKeyID, MACKey: strings.TrimSpace(string(key))}
 	}
-	return o, nil
+	var err error
+	o.DNS, err = f.dns.options()
+	return o, err
 }
 
 // newACME makes the part that orders certificates, if it is wanted.
@@ -96,6 +175,10 @@ func (s *service) newACME(c *cluster) error {
 	}
 	if o.Storage, err = f.storage(c); err != nil {
 		return err
+	}
+	if f.secrets && c.client != nil {
+		o.Secrets = func(namespace string) certs.Secrets { return c.client.CoreV1().Secrets(namespace) }
+		o.Leads = c.leads
 	}
 	o.Tables, o.Log = s.live, s.log.Named("acme").WithOptions(zap.IncreaseLevel(zap.WarnLevel))
 	o.HTTPPort, o.HTTPSPort = int(s.flags.httpPort), int(s.flags.httpsPort)
@@ -129,6 +212,22 @@ func (s *service) tables() certs.Tables {
 		return s.acme
 	}
 	return s.live
+}
+
+// acmeReady says why no traffic should come yet because of ACME, or nil.
+func (s *service) acmeReady() error {
+	if s.acme == nil {
+		return nil
+	}
+	return s.acme.Ready()
+}
+
+// authority is the root of the internal CA, if there is one.
+func (s *service) authority(ctx context.Context) ([]byte, error) {
+	if s.acme == nil {
+		return nil, nil
+	}
+	return s.acme.Root(ctx)
 }
 
 // order hands the names of a new Table to whoever orders certificates.

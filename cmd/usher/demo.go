@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"github.com/usher-ingress/usher/pkg/certs"
+	"go.uber.org/zap"
 )
 
 func newDemo() *cobra.Command {
@@ -21,9 +24,9 @@ func newDemo() *cobra.Command {
 examples/quickstart through the same pipeline as 'usher serve', and prints requests to try. It needs
 nothing but this binary: no cluster, no network.
 
-It shows hosts and paths, a wildcard, TLS with a throw-away certificate, a session cookie, a canary, and
-one mistake to explain. The manifests are copied to a folder; a change there is live at once. Ports that
-are taken are replaced by free ones. Ctrl-C ends it and removes the folder.`,
+It shows hosts and paths, a wildcard, TLS by a throw-away CA, a session cookie, a canary,
+and one mistake to explain. The manifests are copied to a folder; a change there is live at once. Ports
+that are taken are replaced by free ones. Ctrl-C ends it and removes the folder.`,
 		Example: "  usher demo",
 		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,7 +54,7 @@ func runDemo(stop *stopper, out, log io.Writer, keep bool) error {
 			b.stop()
 		}
 	}()
-	folder, err := newDemoFolder(ports, time.Now())
+	folder, err := newDemoFolder(ports)
 	if err != nil {
 		return err
 	}
@@ -70,9 +73,33 @@ func runDemo(stop *stopper, out, log io.Writer, keep bool) error {
 		s.parts.Add(b.run, func(error) { b.stop() })
 	}
 	s.onReady = func() {
+		if err := s.awaitDemoCertificate(stop.gently, folder); err != nil {
+			s.log.Warn("the demo has no certificate", zap.Error(err))
+		}
 		fmt.Fprint(out, taken, demoText(s, folder))
 	}
 	return s.run(stop)
+}
+
+// demoHost is the host of the quickstart that has TLS.
+const demoHost = "shop.localhost"
+
+// awaitDemoCertificate waits for the internal CA to give the certificate, and writes down the CA's own for curl.
+func (s *service) awaitDemoCertificate(ctx context.Context, folder demoFolder) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for len(s.tables().Load().Certificates.For(demoHost)) == 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	root, err := s.authority(ctx)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(folder.authority(), root, 0o600)
 }
 
 // startBackends listens for each backend, on the port of the manifests where it is free. The map says which port replaces which.
@@ -109,6 +136,7 @@ func demoFlags(folder demoFolder) (*serveFlags, string, error) {
 	f.register(pflag.NewFlagSet("demo", pflag.ContinueOnError))
 	f.objects.manifests = folder.path
 	f.bind, f.adminBind = []string{"127.0.0.1"}, "127.0.0.1"
+	f.acme.ca, f.acme.folder = certs.InternalCA, folder.acme()
 	f.logs.level.value = "warn"
 	f.logs.format.value = "console"
 	f.logs.access = false

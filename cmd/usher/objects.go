@@ -32,6 +32,7 @@ func (f *objectFlags) table(ctx context.Context) (*route.Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	options.ACME = true // who serves these objects may order what they ask for; they do not tell
 	return resolve.New(options).Resolve(snapshot, time.Now()), nil
 }
 

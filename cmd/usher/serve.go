@@ -176,6 +176,7 @@ func (s *service) newServers(b build) error {
 		Endpoints: s.dataPlane.endpoints,
 		Version:   b.version,
 		Profiling: s.flags.profiling,
+		Authority: s.authority,
 	})
 	return nil
 }
@@ -250,7 +251,7 @@ func (s *service) ready() error {
 	case s.live.Load() == nil:
 		return errors.New("the first table is not built yet")
 	}
-	return nil
+	return s.acmeReady()
 }
 
 // announce waits for the first Table and says what is served, and where.

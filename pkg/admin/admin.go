@@ -8,6 +8,7 @@
 //	/debug/diagnostics   what is wrong with the objects, worst first
 //	/debug/backends      endpoints with their state, requests in flight and failures
 //	/debug/certificates  names, expiry, source; never a key
+//	/debug/ca            the certificate of the internal CA, as PEM, for curl --cacert; never its key
 //	/debug/explain       what happens to one request: ?url=, and optionally &method= &header= &client=
 //	/debug/pprof         only with --profiling
 //
@@ -16,6 +17,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -40,6 +42,8 @@ type Options struct {
 	Explain func(*route.Table, explain.Request) (*explain.Explanation, error)
 	// Version is shown on the dashboard.
 	Version string
+	// Authority is the certificate, as PEM, of the CA that /debug/ca shows; nil if there is none. May be nil.
+	Authority func(context.Context) ([]byte, error)
 	// Profiling opens /debug/pprof, which can slow the process down and shows its memory.
 	Profiling bool
 }
@@ -104,6 +108,7 @@ func (a *Admin) Handler() http.Handler {
 	mux.HandleFunc("/debug/diagnostics", a.diagnostics)
 	mux.HandleFunc("/debug/backends", a.backends)
 	mux.HandleFunc("/debug/certificates", a.certificates)
+	mux.HandleFunc("/debug/ca", a.authority)
 	mux.HandleFunc("/debug/explain", a.explain)
 	if a.options.Metrics != nil {
 		mux.Handle("/metrics", a.options.Metrics)

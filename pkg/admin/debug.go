@@ -153,6 +153,25 @@ func (a *Admin) certificates(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+func (a *Admin) authority(w http.ResponseWriter, r *http.Request) {
+	if a.options.Authority == nil {
+		text(w, http.StatusNotFound, noAuthority)
+		return
+	}
+	pem, err := a.options.Authority(r.Context())
+	switch {
+	case err != nil:
+		text(w, http.StatusInternalServerError, err.Error()+"\n")
+	case pem == nil:
+		text(w, http.StatusNotFound, noAuthority)
+	default:
+		w.Header().Set("Content-Type", "application/x-pem-file")
+		_, _ = w.Write(pem)
+	}
+}
+
+const noAuthority = "there is no internal CA; --acme-ca internal makes one\n"
+
 func (a *Admin) explain(w http.ResponseWriter, r *http.Request) {
 	t := a.table(w)
 	if t == nil {

@@ -2,11 +2,8 @@ package certs
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,7 +14,6 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 	"go.uber.org/zap"
 
-	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
@@ -25,10 +21,16 @@ import (
 type ACMEOptions struct {
 	Tables  Tables
 	Storage certmagic.Storage
-	CAs     []string       // URLs of ACME directories, in order of preference: a further one is asked when those before it fail
+	CAs     []string       // URLs of ACME directories, or InternalCA, in order of preference: a further one is asked when those before it fail
 	Roots   *x509.CertPool // to verify the CAs' own servers with; nil for the system's
 	Email   string
-	EAB     *acme.EAB // for the first CA; may be nil
+	EAB     *acme.EAB  // for the first CA; may be nil
+	DNS     *DNSUpdate // how DNS-01 is answered; nil: not at all, so that there are no wildcards
+
+	// Secrets are where certificates are written besides, for the Ingresses that name a Secret; nil: nowhere. Leads tells whether
+	// this replica is the one that writes.
+	Secrets func(namespace string) Secrets
+	Leads   func() bool
 
 	// ListenHost, HTTPPort and HTTPSPort are where this process listens already, so that certmagic does not.
 	ListenHost          string
@@ -46,38 +48,40 @@ type ACMEOptions struct {
 type Issuer struct {
 	options ACMEOptions
 	cache   *certmagic.Cache
-	config  *certmagic.Config
-	acme    []*certmagic.ACMEIssuer
+	plain   *certmagic.Config // HTTP-01 and TLS-ALPN-01
+	dns     *certmagic.Config // DNS-01; nil without
+	http    []*certmagic.ACMEIssuer
+	loading chan struct{} // bounds how many names are read from the storage at once
 
-	mu     sync.Mutex
-	names  map[string]*managed
+	wanted chan []route.ACMEName // of the newest Table, for Run
+	known  atomic.Pointer[map[string]bool]
 	issued atomic.Pointer[issued]
 	merged atomic.Pointer[merged]
+
+	// mu is held while certmagic's cache is looked at, which may wait for the storage. Nothing that serves waits for it.
+	mu    sync.Mutex
+	names map[string]*managed
+
+	hurry   atomic.Int64 // until when certmagic may change a certificate any moment; Unix nanoseconds
+	busy    atomic.Bool  // a round of renewing and writing is on its way
+	working sync.WaitGroup
+	first   atomic.Int64 // when the first Table's names were taken over; Unix nanoseconds
+	unread  atomic.Int64 // how many names the storage was not asked for yet
 }
 
-// managed is a name that is taken care of.
-type managed struct {
-	stop   context.CancelFunc
-	field  policy.Origin
-	failed string // why the last attempt failed
-}
+const (
+	// refreshEvery is how soon a certificate renewed here or stapled anew is served, while that is likely to happen; slowEvery otherwise.
+	refreshEvery = 2 * time.Second
+	slowEvery    = 30 * time.Second
+	hurryFor     = time.Minute
 
-// issued is what ACME adds to a Table. It is never written after it was made.
-type issued struct {
-	certificates map[string]*route.Certificate
-	hashes       map[string]string // by name, with the staple: what would change the certificate served
-	diagnostics  []route.Diagnostic
-}
-
-// merged is a Table with what was added to it, and of what it was made.
-type merged struct {
-	from  *route.Table
-	added *issued
-	table *route.Table
-}
-
-// refreshEvery is how soon a certificate renewed here or stapled anew is served.
-const refreshEvery = 2 * time.Second
+	mostLoading = 32
+	cleanEvery  = 24 * time.Hour
+	cleanFirst  = 10 * time.Minute
+	cleanGrace  = 30 * 24 * time.Hour // how long an expired certificate is kept
+	// endFor is how long a replica that ends may take to give back locks; what it holds then, others take when the lock's term is over.
+	endFor = 3 * time.Second
+)
 
 // NewIssuer makes an Issuer; Run starts it.
 func NewIssuer(o ACMEOptions) (*Issuer, error) {
@@ -87,230 +91,156 @@ func NewIssuer(o ACMEOptions) (*Issuer, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	i := &Issuer{options: o, names: map[string]*managed{}}
+	i := &Issuer{options: o, names: map[string]*managed{}, loading: make(chan struct{}, mostLoading), wanted: make(chan []route.ACMEName, 1)}
+	i.known.Store(&map[string]bool{})
 	i.issued.Store(&issued{})
 	i.cache = certmagic.NewCache(certmagic.CacheOptions{
-		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return i.config, nil },
+		GetConfigForCert: func(c certmagic.Certificate) (*certmagic.Config, error) { return i.configFor(c.Names[0]), nil },
 		Logger:           o.Log,
 	})
-	i.config = certmagic.New(i.cache, certmagic.Config{Storage: o.Storage, Logger: o.Log, OnEvent: i.happened})
-	i.config.Issuers = nil // New put a CA there that nobody asked for
+	i.plain = i.newConfig(nil)
+	for _, issuer := range i.plain.Issuers {
+		if a, ok := issuer.(*certmagic.ACMEIssuer); ok {
+			i.http = append(i.http, a)
+		}
+	}
+	if o.DNS != nil {
+		i.dns = i.newConfig(o.DNS.solver(o.Log))
+	}
+	return i, nil
+}
+
+// newConfig is for names whose challenges are answered by solver, or if that is nil by HTTP-01 and TLS-ALPN-01.
+func (i *Issuer) newConfig(solver acmez.Solver) *certmagic.Config {
+	o := i.options
+	config := certmagic.New(i.cache, certmagic.Config{Storage: o.Storage, Logger: o.Log, OnEvent: i.happened})
+	config.Issuers = nil // New put a CA there that nobody asked for
 	for n, ca := range o.CAs {
+		if ca == InternalCA {
+			config.Issuers = append(config.Issuers, internalCA{o.Storage})
+			continue
+		}
 		template := certmagic.ACMEIssuer{
-			CA: ca, Email: o.Email, Agreed: true, TrustedRoots: o.Roots, Logger: o.Log,
+			CA: ca, Email: o.Email, Agreed: true, TrustedRoots: o.Roots, Logger: o.Log, DNS01Solver: solver,
 			ListenHost: o.ListenHost, AltHTTPPort: o.HTTPPort, AltTLSALPNPort: o.HTTPSPort,
 		}
 		if n == 0 {
 			template.ExternalAccount = o.EAB
 		}
-		issuer := certmagic.NewACMEIssuer(i.config, template)
-		i.acme = append(i.acme, issuer)
-		i.config.Issuers = append(i.config.Issuers, issuer)
+		config.Issuers = append(config.Issuers, certmagic.NewACMEIssuer(config, template))
 	}
-	return i, nil
+	return config
+}
+
+// configFor is that of the challenge by which a name is proved.
+func (i *Issuer) configFor(name string) *certmagic.Config {
+	if i.dns != nil && (i.options.DNS.Only || isWildcard(name)) {
+		return i.dns
+	}
+	return i.plain
+}
+
+func isWildcard(name string) bool { return strings.HasPrefix(name, "*") }
+
+// asksACME tells whether any CA wants a challenge answered.
+func (i *Issuer) asksACME() bool { return len(i.http) > 0 }
+
+// Root is the certificate of the internal CA, as PEM, for clients to trust. It is nil where there is no such CA.
+func (i *Issuer) Root(ctx context.Context) ([]byte, error) {
+	for _, issuer := range i.plain.Issuers {
+		if ca, ok := issuer.(internalCA); ok {
+			return ca.Root(ctx)
+		}
+	}
+	return nil, nil
 }
 
 // Run looks after the names until ctx ends, then gives back locks.
 func (i *Issuer) Run(ctx context.Context) error {
 	defer i.cache.Stop()
-	defer i.manage(nil)
+	defer i.end()
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
+	clean, next := time.NewTimer(cleanFirst), time.Time{}
+	defer clean.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-clean.C:
+			i.background(func() { i.clean(ctx) })
+			clean.Reset(cleanEvery)
+		case now := <-tick.C:
+			if now.Before(next) && now.UnixNano() > i.hurry.Load() {
+				continue
+			}
+			next = now.Add(i.round(ctx, now))
+		case names := <-i.wanted:
+			i.manage(names)
 			i.refresh()
 		}
 	}
 }
 
-// Use takes over the names of a new Table. It does not block.
-func (i *Issuer) Use(t *route.Table) {
-	i.manage(t.ACME)
+// round takes into use what has changed, has renewed what is due and written what is new, and tells when to look again.
+func (i *Issuer) round(ctx context.Context, now time.Time) time.Duration {
 	i.refresh()
+	left, life := i.due(now)
+	unwritten := i.unwritten(now)
+	if i.options.Secrets != nil {
+		i.refresh() // unwritten has notes
+	}
+	if (left > 0 || len(unwritten) > 0) && i.busy.CompareAndSwap(false, true) {
+		i.background(func() {
+			defer i.busy.Store(false)
+			if left > 0 {
+				_ = i.cache.RenewManagedCertificates(ctx) // it only queues, and never fails
+			}
+			i.write(ctx, unwritten)
+		})
+	}
+	if left > 0 {
+		life = left
+	}
+	return min(max(life/100, refreshEvery), slowEvery)
 }
 
-// manage begins with names that are new and ends with those that are gone. What was issued for those stays in the storage.
-func (i *Issuer) manage(wanted []route.ACMEName) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	keep := map[string]bool{}
-	for _, w := range wanted {
-		keep[w.Name] = true
-		if m := i.names[w.Name]; m != nil {
-			m.field = w.Origin
-			continue
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		m := &managed{stop: cancel, field: w.Origin}
-		i.names[w.Name] = m
-		if strings.HasPrefix(w.Name, "*") {
-			m.failed = "a wildcard needs the DNS-01 challenge, which Usher does not answer"
-			continue
-		}
-		if err := i.config.ManageAsync(ctx, []string{w.Name}); err != nil {
-			m.failed = err.Error()
-		}
-	}
-	for name, m := range i.names {
-		if keep[name] {
-			continue
-		}
-		m.stop()
-		delete(i.names, name)
-		i.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: name}})
-	}
-}
-
-// happened is certmagic's report of what it does.
-func (i *Issuer) happened(_ context.Context, event string, data map[string]any) error {
-	name, _ := data["identifier"].(string)
-	switch event {
-	case "cert_failed":
-		err, _ := data["error"].(error)
-		i.note(name, err)
-	case "cert_obtained":
-		i.note(name, nil)
-	case "cached_managed_cert":
-	default:
-		return nil
-	}
-	i.refresh()
-	return nil
-}
-
-func (i *Issuer) note(name string, err error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	m := i.names[name]
-	switch {
-	case m == nil:
-	case err == nil:
-		m.failed = ""
-	default:
-		m.failed = err.Error()
-	}
-}
-
-// refresh takes what certmagic holds into use, if anything changed.
-func (i *Issuer) refresh() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	last := i.issued.Load()
-	next := &issued{certificates: map[string]*route.Certificate{}, hashes: map[string]string{}}
-	changed := len(last.certificates)
-	for name, m := range i.names {
-		c := newest(i.cache.AllMatchingCertificates(name), name)
-		if c == nil {
-			next.diagnostics = append(next.diagnostics, m.pending(name))
-			continue
-		}
-		hash := c.Hash() + hash(string(c.OCSPStaple))
-		next.hashes[name], next.certificates[name] = hash, last.certificates[name]
-		if last.hashes[name] == hash {
-			changed--
-			continue
-		}
-		changed = -1 << 30
-		next.certificates[name] = toRoute(c)
-	}
-	slices.SortFunc(next.diagnostics, func(a, b route.Diagnostic) int { return strings.Compare(a.Message, b.Message) })
-	if changed != 0 || !slices.Equal(last.diagnostics, next.diagnostics) {
-		i.issued.Store(next)
-	}
-}
-
-func (m *managed) pending(name string) route.Diagnostic {
-	d := route.Diagnostic{Severity: route.Warning, Reason: policy.CertificatePending, Origin: m.field,
-		Message: "the certificate of " + name + " is pending: none was issued by ACME yet",
-		Effect:  "another certificate answers until then"}
-	if m.failed != "" {
-		d.Message = "the certificate of " + name + " is pending; the last attempt failed: " + m.failed
-	}
-	return d
-}
-
-// newest picks, of the certificates for exactly name, the one that is valid longest.
-func newest(all []certmagic.Certificate, name string) *certmagic.Certificate {
-	var best *certmagic.Certificate
-	for n := range all {
-		c := &all[n]
-		if c.Leaf != nil && slices.Contains(c.Names, name) && (best == nil || c.Leaf.NotAfter.After(best.Leaf.NotAfter)) {
-			best = c
+// due gives the shortest time that a certificate which is to be renewed has left, 0 if none is, and the shortest life of all. certmagic
+// looks every ten minutes; for certificates that live for hours or less that is too seldom.
+func (i *Issuer) due(now time.Time) (left, life time.Duration) {
+	life = slowEvery * 100
+	for _, c := range i.issued.Load().certificates {
+		whole := c.Until.Sub(c.NotFrom)
+		life = min(life, whole)
+		if rest := c.Until.Sub(now); whole < slowEvery*100*24 && rest < whole/3 && (left == 0 || rest < left) {
+			left = max(rest, time.Nanosecond)
 		}
 	}
-	return best
+	return left, life
 }
 
-func toRoute(c *certmagic.Certificate) *route.Certificate {
-	pair := c.Certificate
-	return &route.Certificate{
-		Names: c.Names, TLS: &pair, NotFrom: c.Leaf.NotBefore, Until: c.Leaf.NotAfter,
-		Secret: policy.Ref{Kind: "ACME", Namespace: "acme", Name: c.Leaf.Issuer.CommonName},
-	}
-}
+// background runs f beside everything else; the end waits for it a little.
+func (i *Issuer) background(f func()) { i.working.Go(f) }
 
-// Load is the Table in use, with what ACME adds. It is cheap: the two are put together once for each change of either.
-func (i *Issuer) Load() *route.Table {
-	from, added := i.options.Tables.Load(), i.issued.Load()
-	if from == nil || len(added.certificates) == 0 && len(added.diagnostics) == 0 {
-		return from
-	}
-	if m := i.merged.Load(); m != nil && m.from == from && m.added == added {
-		return m.table
-	}
-	table := *from
-	if len(added.certificates) > 0 {
-		table.Certificates = from.Certificates.Clone()
-		for name, c := range added.certificates {
-			table.Certificates.Add(name, c)
-		}
-	}
-	table.Diagnostics = slices.Concat(from.Diagnostics, added.diagnostics)
-	i.merged.Store(&merged{from, added, &table})
-	return &table
-}
-
-// manages tells whether name is one that a CA may ask about.
-func (i *Issuer) manages(name string) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.names[name] != nil
-}
-
-// Answer answers HTTP-01 challenges (RFC 8555 section 8.3) for names it manages, whichever replica ordered, and hands on everything
-// else, among it the challenges of other ACME clients behind Usher.
-func (i *Issuer) Answer(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/.well-known/acme-challenge/") && r.TLS == nil && i.answers(w, r) {
-			return
-		}
-		next.ServeHTTP(w, r)
+func (i *Issuer) clean(ctx context.Context) {
+	err := certmagic.CleanStorage(ctx, i.options.Storage, certmagic.CleanStorageOptions{
+		Logger: i.options.Log, Interval: cleanEvery, OCSPStaples: true, ExpiredCerts: true, ExpiredCertGracePeriod: cleanGrace,
 	})
+	if err != nil && ctx.Err() == nil {
+		i.options.Log.Warn("what has expired is not removed from the storage", zap.Error(err))
+	}
 }
 
-func (i *Issuer) answers(w http.ResponseWriter, r *http.Request) bool {
-	host, _, _ := strings.Cut(strings.ToLower(r.Host), ":")
-	if !i.manages(strings.TrimSuffix(host, ".")) {
-		return false
-	}
-	return slices.ContainsFunc(i.acme, func(a *certmagic.ACMEIssuer) bool { return a.HandleHTTPChallenge(w, r) })
-}
-
-// challenge is the TLS configuration for a TLS-ALPN-01 challenge (RFC 8737), or nil if the handshake is none for a name it manages.
-func (i *Issuer) challenge(hello *tls.ClientHelloInfo) *tls.Config {
-	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acmez.ACMETLS1Protocol {
-		return nil
-	}
-	var buffer [maxName]byte
-	if !i.manages(canonicalName(hello.ServerName, &buffer)) {
-		return nil
-	}
-	return &tls.Config{
-		MinVersion:     tls.VersionTLS12,
-		NextProtos:     []string{acmez.ACMETLS1Protocol},
-		GetCertificate: i.config.GetCertificate,
+// end lets go of all names, and waits until their locks are given back.
+func (i *Issuer) end() {
+	i.manage(nil)
+	ended := make(chan struct{})
+	go func() {
+		i.working.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(endFor):
 	}
 }

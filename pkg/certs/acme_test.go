@@ -31,8 +31,8 @@ func newTestIssuer(t *testing.T, table *route.Table) *Issuer {
 // TestIssuerAsksOnlyItsCAs: certmagic brings a CA of its own, which is not to be asked.
 func TestIssuerAsksOnlyItsCAs(t *testing.T) {
 	i := newTestIssuer(t, &route.Table{})
-	if len(i.config.Issuers) != 1 || strings.Contains(i.config.Issuers[0].IssuerKey(), "letsencrypt") {
-		t.Errorf("%d CAs, the first %s; want the one that was given", len(i.config.Issuers), i.config.Issuers[0].IssuerKey())
+	if len(i.plain.Issuers) != 1 || strings.Contains(i.plain.Issuers[0].IssuerKey(), "letsencrypt") {
+		t.Errorf("%d CAs, the first %s; want the one that was given", len(i.plain.Issuers), i.plain.Issuers[0].IssuerKey())
 	}
 }
 
@@ -40,7 +40,8 @@ func TestIssuerAsksOnlyItsCAs(t *testing.T) {
 func TestIssuerAnswersOnlyForItsNames(t *testing.T) {
 	table := &route.Table{ACME: []route.ACMEName{{Name: "*.wild.example", Origin: policy.Origin{Field: "spec.tls[0]"}}}}
 	i := newTestIssuer(t, table)
-	i.Use(table)
+	i.manage(table.ACME)
+	i.refresh()
 	hello := func(name string, protocols ...string) *tls.ClientHelloInfo {
 		return &tls.ClientHelloInfo{ServerName: name, SupportedProtos: protocols}
 	}
@@ -60,7 +61,8 @@ func TestIssuerAnswersOnlyForItsNames(t *testing.T) {
 	if len(d) != 1 || d[0].Reason != policy.CertificatePending || !strings.Contains(d[0].Message, "DNS-01") {
 		t.Errorf("a wildcard gives %+v", d)
 	}
-	i.Use(&route.Table{})
+	i.manage(nil)
+	i.refresh()
 	if d := i.Load().Diagnostics; len(d) != 0 {
 		t.Errorf("a name that left the table gives %+v", d)
 	}
