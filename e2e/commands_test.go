@@ -4,8 +4,14 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
 )
 
 func TestLint(t *testing.T) {
@@ -68,4 +74,66 @@ func TestExplain(t *testing.T) {
 // flags let a command read the cluster as the scene's Usher does.
 func (s *scene) flags() []string {
 	return []string{"--kubeconfig", s.kubeconfig, "--ingress-class", s.class, "--controller-class", "usher.dev/" + s.class}
+}
+
+// TestPodsAreExplained: a selector that matches no Pod, a probe that fails and a port that no container has are told from the Pods: by
+// lint and explain, and as an Event with --explain-pods.
+func TestPodsAreExplained(t *testing.T) {
+	s := newScene(t)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
+	if _, err := s.client.CoreV1().ServiceAccounts(s.namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.pod("slow-0", "slow", `{containers: [{name: web, image: web, ports: [{name: http, containerPort: 8080}], readinessProbe: {httpGet: {path: /ready, port: 8080}}}]}`,
+		`{phase: Running, containerStatuses: [{name: web, ready: false, state: {running: {}}, restartCount: 0, image: web, imageID: web}]}`)
+	for name, spec := range map[string]string{
+		"misspelt": `{selector: {app: slwo}, ports: [{port: 80}]}`,
+		"slow":     `{selector: {app: slow}, ports: [{port: 80}]}`,
+	} {
+		s.apply(fmt.Sprintf("{apiVersion: v1, kind: Service, metadata: {name: %s}, spec: %s}", name, spec))
+		s.route(name, name+".example", "/", name)
+	}
+	u := s.usher("--explain-pods")
+	for source, flags := range map[string][]string{"cluster": s.flags(), "running": {"--admin", u.admin}} {
+		for url, says := range map[string][]string{
+			"http://misspelt.example/": {"selector-matches-nothing", "app=slwo"},
+			"http://slow.example/":     {"no-ready-endpoints", "slow-0", "readiness probe, GET http://:8080/ready"},
+		} {
+			await(t, func() error {
+				_, said, problems := s.run(append(append([]string{"explain"}, flags...), url)...)
+				for _, want := range says {
+					if !strings.Contains(said, want) {
+						return fmt.Errorf("%s: %s: want %q in\n%s%s", source, url, want, said, problems)
+					}
+				}
+				return nil
+			})
+		}
+	}
+	await(t, func() error {
+		for _, e := range s.events("misspelt") {
+			if strings.Contains(e.Message, "matches no Pod") {
+				return nil
+			}
+		}
+		return fmt.Errorf("Events: %v", s.events("misspelt"))
+	})
+}
+
+// pod makes a Pod with the label app, and its status.
+func (s *scene) pod(name, app, spec, status string) {
+	s.t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": app}}}
+	if err := errors.Join(yaml.Unmarshal([]byte(spec), &pod.Spec), yaml.Unmarshal([]byte(status), &pod.Status)); err != nil {
+		s.t.Fatal(err)
+	}
+	pods := s.client.CoreV1().Pods(s.namespace)
+	made, err := pods.Create(s.t.Context(), pod, metav1.CreateOptions{})
+	if err == nil {
+		made.Status = pod.Status
+		_, err = pods.UpdateStatus(s.t.Context(), made, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }

@@ -36,6 +36,7 @@ type objectFlags struct {
 	namespace          string
 	namespaceSelector  string
 	secretsByName      bool
+	pods               bool // --explain-pods, of serve; commands that read once read them anyway
 	configMap          string
 	defaultCertificate string
 	sessionKey         string

@@ -44,6 +44,7 @@ func (f *objectFlags) read(ctx context.Context) (*object.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	options.Pods = true
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return source.ReadCluster(ctx, options)
@@ -70,6 +71,7 @@ func (f *objectFlags) clusterOptions() (source.ClusterOptions, *rest.Config, err
 		Secrets:       slices.Concat(named(resolved.DefaultCertificate), named(resolved.StickySecret), named(resolved.ECHSecret)),
 		Services:      named(resolved.DefaultBackend),
 		SecretsByName: f.secretsByName,
+		Pods:          f.pods,
 	}
 	if f.namespaceSelector != "" {
 		if o.NamespaceSelector, err = labels.Parse(f.namespaceSelector); err != nil {

@@ -45,6 +45,7 @@ func (f *serveFlags) register(set *pflag.FlagSet) {
 	set.Uint16Var(&f.httpsPort, "https-port", 8443, "port for HTTPS")
 	set.Uint16Var(&f.adminPort, "admin-port", 10254, "port for health, metrics, debug pages and the dashboard; --healthz-port is the same")
 	set.StringVar(&f.adminBind, "admin-address", "", "`address` for the admin port; all of the machine's when not given; --healthz-host is the same")
+	set.BoolVar(&f.objects.pods, "explain-pods", false, "also watch Pods, so that Events and explanations say why a Service has no ready endpoint; explain and lint read Pods without it")
 	set.BoolVar(&f.profiling, "profiling", false, "serve /debug/pprof on the admin port")
 	f.shutdownDelay, f.shutdownGrace = seconds(defaultDelay), seconds(30*time.Second)
 	set.Var(&f.shutdownDelay, "shutdown-delay", "how long to go on serving after SIGTERM, not ready any more, so that load balancers notice; 0 by default with --manifests")

@@ -38,6 +38,7 @@ const (
 	Secret        Kind = "Secret"
 	ConfigMap     Kind = "ConfigMap"
 	Namespace     Kind = "Namespace"
+	Pod           Kind = "Pod"
 )
 
 // Snapshot is every object Usher uses, as one consistent set of immutable maps. A nil map means no object of that kind.
@@ -50,6 +51,8 @@ type Snapshot struct {
 	Secrets        map[Key]*corev1.Secret
 	ConfigMaps     map[Key]*corev1.ConfigMap
 	Namespaces     map[string]*corev1.Namespace
+	// Pods only tell why a Service has no endpoints. Empty where they are not read, which is the rule.
+	Pods map[Key]*corev1.Pod
 
 	// Changes are the objects that differ from the Snapshot before this one; an EndpointSlice is named by its Service.
 	// nil means unknown: compare everything.

@@ -45,6 +45,8 @@ func Trim(o metav1.Object) {
 		o.BinaryData = nil
 	case *corev1.Namespace:
 		o.Spec, o.Status = corev1.NamespaceSpec{}, corev1.NamespaceStatus{}
+	case *corev1.Pod:
+		trimPod(o)
 	}
 }
 
@@ -59,6 +61,31 @@ func only(annotations map[string]string, name string) map[string]string {
 		return nil
 	}
 	return map[string]string{name: value}
+}
+
+// trimPod leaves what says whether a Service may send requests to a Pod, and why not: ports, readiness probes, and conditions without
+// their times, which change all the time.
+func trimPod(o *corev1.Pod) {
+	o.Annotations = nil
+	spec := corev1.PodSpec{HostNetwork: o.Spec.HostNetwork}
+	for _, c := range o.Spec.Containers {
+		spec.Containers = append(spec.Containers, corev1.Container{Name: c.Name, Ports: c.Ports, ReadinessProbe: c.ReadinessProbe})
+	}
+	status := corev1.PodStatus{Phase: o.Status.Phase, Reason: o.Status.Reason}
+	for _, c := range o.Status.Conditions {
+		status.Conditions = append(status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, Message: c.Message})
+	}
+	for _, c := range o.Status.ContainerStatuses {
+		now := corev1.ContainerStatus{Name: c.Name, Ready: c.Ready}
+		if w := c.State.Waiting; w != nil {
+			now.State.Waiting = &corev1.ContainerStateWaiting{Reason: w.Reason}
+		}
+		if t := c.State.Terminated; t != nil {
+			now.State.Terminated = &corev1.ContainerStateTerminated{Reason: t.Reason, ExitCode: t.ExitCode}
+		}
+		status.ContainerStatuses = append(status.ContainerStatuses, now)
+	}
+	o.Spec, o.Status = spec, status
 }
 
 // exact is list without the room that a decoder leaves, which is for four elements where there is one.
@@ -119,6 +146,8 @@ func KindOf(o metav1.Object) (Kind, bool) {
 		return ConfigMap, true
 	case *corev1.Namespace:
 		return Namespace, true
+	case *corev1.Pod:
+		return Pod, true
 	}
 	return Kind(fmt.Sprintf("%T", o)), false
 }

@@ -57,10 +57,28 @@ func TestKindAndKey(t *testing.T) {
 	if kind, ok := KindOf(o); kind != Secret || !ok || KeyOf(o).String() != "demo/tls" {
 		t.Errorf("%s %v %s", kind, ok, KeyOf(o))
 	}
-	if _, ok := KindOf(&corev1.Pod{}); ok {
+	if _, ok := KindOf(&corev1.Node{}); ok {
 		t.Error("a Pod is not read")
 	}
 	if got := (Key{Name: "usher"}).String(); got != "usher" {
 		t.Errorf("key %q", got)
+	}
+}
+
+func TestTrimPod(t *testing.T) {
+	o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "web"}, Annotations: map[string]string{"a": "b"}}}
+	probe := &corev1.Probe{PeriodSeconds: 1}
+	o.Spec.Containers = []corev1.Container{{Name: "web", Image: "web:1", Env: []corev1.EnvVar{{Name: "PASSWORD", Value: "secret"}},
+		Ports: []corev1.ContainerPort{{ContainerPort: 8080}}, ReadinessProbe: probe}}
+	o.Status = corev1.PodStatus{Phase: corev1.PodRunning, Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionFalse, LastTransitionTime: metav1.Now()}},
+		ContainerStatuses: []corev1.ContainerStatus{{Name: "web", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off 5m0s"}}}}}
+	Trim(o)
+	Trim(o) // again does no harm
+	c := o.Spec.Containers[0]
+	if c.Name != "web" || len(c.Ports) != 1 || c.ReadinessProbe != probe || o.Labels["app"] != "web" || o.Status.ContainerStatuses[0].State.Waiting.Reason != "CrashLoopBackOff" {
+		t.Errorf("trimmed too much: %+v", o)
+	}
+	if c.Image != "" || c.Env != nil || o.Annotations != nil || !o.Status.Conditions[0].LastTransitionTime.IsZero() || o.Status.ContainerStatuses[0].State.Waiting.Message != "" {
+		t.Errorf("not trimmed: %+v", o)
 	}
 }

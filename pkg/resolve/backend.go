@@ -126,6 +126,13 @@ func (r *Resolver) resolveBackends(changed *changes) {
 			}
 		}
 	}
+	if len(changed.pods) > 0 {
+		for service := range b.byService {
+			if changed.pods[service.Namespace] {
+				b.touch(service)
+			}
+		}
+	}
 	r.sweep()
 	for s := range b.stale {
 		r.resolveSlot(s)

@@ -16,13 +16,14 @@ type changes struct {
 	ingresses  []object.Key
 	classes    bool
 	services   map[object.Key]bool // the Service itself or its EndpointSlices
+	pods       map[string]bool     // namespaces in which Pods changed
 	secrets    map[object.Key]bool
 	configMaps map[object.Key]bool
 }
 
 // compare finds what differs. It believes s.Changes unless that is nil or nothing was seen before.
 func compare(before, s *object.Snapshot, first bool) *changes {
-	c := &changes{all: first, services: map[object.Key]bool{}, secrets: map[object.Key]bool{}, configMaps: map[object.Key]bool{}}
+	c := &changes{all: first, services: map[object.Key]bool{}, pods: map[string]bool{}, secrets: map[object.Key]bool{}, configMaps: map[object.Key]bool{}}
 	if first || s.Changes == nil {
 		c.everything(before, s)
 		return c
@@ -40,6 +41,8 @@ func compare(before, s *object.Snapshot, first bool) *changes {
 			c.classes = true
 		case object.Service, object.EndpointSlice:
 			c.services[change.Key] = true
+		case object.Pod:
+			c.pods[change.Key.Namespace] = true
 		case object.Secret:
 			c.secrets[change.Key] = true
 		case object.ConfigMap:
@@ -54,6 +57,7 @@ func (c *changes) everything(before, s *object.Snapshot) {
 	differing(before.IngressClasses, s.IngressClasses, sameVersion, func(string) { c.classes = true })
 	differing(before.Services, s.Services, sameVersion, func(k object.Key) { c.services[k] = true })
 	differing(before.EndpointSlices, s.EndpointSlices, sameSlices, func(k object.Key) { c.services[k] = true })
+	differing(before.Pods, s.Pods, sameVersion, func(k object.Key) { c.pods[k.Namespace] = true })
 	differing(before.Secrets, s.Secrets, sameVersion, func(k object.Key) { c.secrets[k] = true })
 	differing(before.ConfigMaps, s.ConfigMaps, sameVersion, func(k object.Key) { c.configMaps[k] = true })
 }

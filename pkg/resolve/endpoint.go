@@ -43,7 +43,9 @@ func (f *finding) findEndpoints() {
 	}
 	if len(f.Endpoints) == 0 && f.Reason == "" {
 		f.explain(slicesOf, &seen)
+		f.explainByPods()
 	}
+	f.doubtTargetPort()
 }
 
 // survey is what the slices of a Service hold.

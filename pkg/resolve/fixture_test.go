@@ -97,6 +97,7 @@ func newSnapshot() *object.Snapshot {
 		EndpointSlices: map[object.Key][]*discoveryv1.EndpointSlice{},
 		Secrets:        map[object.Key]*corev1.Secret{},
 		ConfigMaps:     map[object.Key]*corev1.ConfigMap{},
+		Pods:           map[object.Key]*corev1.Pod{},
 	}
 }
 
@@ -163,6 +164,8 @@ func add(s *object.Snapshot, document string) error {
 			s.Secrets[k] = secret
 		}
 		return err
+	case "Pod":
+		return into(document, s.Pods)
 	case "IngressClass":
 		classes := map[object.Key]*networkingv1.IngressClass{}
 		err := into(document, classes)

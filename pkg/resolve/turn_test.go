@@ -34,7 +34,7 @@ func (c *turns) apply(documents ...string) *route.Table {
 	c.t.Helper()
 	next := &object.Snapshot{
 		Ingresses: maps.Clone(c.snapshot.Ingresses), IngressClasses: maps.Clone(c.snapshot.IngressClasses), Services: maps.Clone(c.snapshot.Services),
-		EndpointSlices: maps.Clone(c.snapshot.EndpointSlices), Secrets: maps.Clone(c.snapshot.Secrets), ConfigMaps: maps.Clone(c.snapshot.ConfigMaps),
+		EndpointSlices: maps.Clone(c.snapshot.EndpointSlices), Secrets: maps.Clone(c.snapshot.Secrets), ConfigMaps: maps.Clone(c.snapshot.ConfigMaps), Pods: maps.Clone(c.snapshot.Pods),
 	}
 	for _, document := range documents {
 		if strings.HasPrefix(document, "kind: EndpointSlice") {
@@ -103,6 +103,28 @@ func TestTablesStayAsTheyAre(t *testing.T) {
 	c.apply(strings.ReplaceAll(fmt.Sprintf(shop, "3"), "shop", "other"))
 	if after := first.String() + fmt.Sprint(first.Diagnostics); after != before {
 		t.Errorf("was\n%s\nis\n%s", before, after)
+	}
+}
+
+// TestPodsExplain: what is said of a Service without endpoints follows its Pods, whether the source tells what changed or not.
+func TestPodsExplain(t *testing.T) {
+	c := newTurns(t, resolve.Options{})
+	const pod = "kind: Pod\nmetadata: {name: web-0, labels: {app: %s}, uid: p, resourceVersion: \"%d\"}"
+	table := c.apply(fmt.Sprintf(shop, "1"), strings.Replace(web, "spec: {", "spec: {selector: {app: web}, ", 1))
+	if got := table.Backends[0].Reason; got != policy.NoEndpoints {
+		t.Errorf("without Pods: %s", got)
+	}
+	if got := c.apply(fmt.Sprintf(pod, "wbe", 1)).Backends[0]; got.Reason != policy.SelectorMatchesNothing {
+		t.Errorf("selected by nothing: %s: %s", got.Reason, got.Detail)
+	}
+	if got := c.apply(fmt.Sprintf(pod, "web", 2)).Backends[0]; got.Reason != policy.NoReadyEndpoints || !strings.Contains(got.Detail, "web-0") {
+		t.Errorf("selected: %s: %s", got.Reason, got.Detail)
+	}
+	next := *c.snapshot
+	next.Pods = nil
+	next.Changes = []object.Change{{Kind: object.Pod, Key: object.Key{Namespace: "demo", Name: "web-0"}}}
+	if got := c.resolver.Resolve(&next, c.at).Backends[0]; got.Reason != policy.NoEndpoints {
+		t.Errorf("without Pods again: %s: %s", got.Reason, got.Detail)
 	}
 }
 

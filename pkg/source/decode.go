@@ -196,6 +196,8 @@ func newObject(h head) (metav1.Object, bool) {
 		return &corev1.ConfigMap{}, true
 	case "v1 Namespace":
 		return &corev1.Namespace{}, true
+	case "v1 Pod":
+		return &corev1.Pod{}, true
 	}
 	return nil, false
 }

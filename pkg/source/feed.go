@@ -44,9 +44,11 @@ func (f *feed) wait(ctx context.Context) {
 
 func (f *feed) done() { f.once.Do(func() { close(f.synced) }) }
 
-// optional tells whether Usher starts without what this feed reads, if it may not read it: classes can be claimed by name, and one
-// Secret that is withheld is one Secret's problem.
-func (f *feed) optional() bool { return f.kind == object.IngressClass || f.name != "" }
+// optional tells whether Usher starts without what this feed reads, if it may not read it: classes can be claimed by name, Pods only
+// explain, and one Secret that is withheld is one Secret's problem.
+func (f *feed) optional() bool {
+	return f.kind == object.IngressClass || f.kind == object.Pod || f.name != ""
+}
 
 // lister is what every typed client offers.
 type lister[L runtime.Object] interface {

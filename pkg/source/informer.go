@@ -30,6 +30,8 @@ type ClusterOptions struct {
 	// SecretsByName reads each Secret that an Ingress refers to by a watch of its own, so that no right to read all Secrets is
 	// needed. Otherwise one watch reads all Secrets but those of a type that Kubernetes, Helm and image pulls use for themselves.
 	SecretsByName bool
+	// Pods also reads Pods, which say why a Service has no endpoints; without the right to, all else is read.
+	Pods bool
 	// References names the Secrets and ConfigMaps that an Ingress, IngressClass or ConfigMap refers to, besides TLS sections and
 	// class parameters. May be nil.
 	References References

@@ -356,3 +356,24 @@ func TestReadCluster(t *testing.T) {
 		t.Error("no error after the end")
 	}
 }
+
+// TestReadClusterPods: Pods are read where that is asked for, trimmed, and done without where it is forbidden.
+func TestReadClusterPods(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "web-0", Labels: map[string]string{"app": "web"}}}
+	pod.Spec.Containers = []corev1.Container{{Name: "web", Image: "web:1"}}
+	client := fake.NewClientset(pod)
+	for _, asked := range []bool{false, true} {
+		s, err := ReadCluster(t.Context(), ClusterOptions{Client: client, Pods: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Pods[demo("web-0")]; (got != nil) != asked || got != nil && (got.Labels["app"] != "web" || got.Spec.Containers[0].Image != "") {
+			t.Errorf("asked %v: %+v", asked, got)
+		}
+	}
+	down := &outage{on: forbidden("pods")}
+	down.over(client, "pods")
+	if s, err := ReadCluster(t.Context(), ClusterOptions{Client: client, Pods: true}); err != nil || len(s.Pods) != 0 {
+		t.Errorf("forbidden: %v", err)
+	}
+}

@@ -28,6 +28,9 @@ func (c *Cluster) kinds() []*feed {
 	if c.options.NamespaceSelector != nil {
 		feeds = append(feeds, start(c.newFeed(object.Namespace, everything), api.CoreV1().Namespaces(), &corev1.Namespace{}, metav1.ListOptions{}))
 	}
+	if c.options.Pods {
+		feeds = append(feeds, start(c.newFeed(object.Pod, c.inNamespace), api.CoreV1().Pods(ns), &corev1.Pod{}, metav1.ListOptions{}))
+	}
 	return feeds
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 // The functions below tell whether two versions of an object differ in nothing that Usher reads. What they leave out on purpose:
-// resourceVersion, generation, status, and when an EndpointSlice was last changed.
+// resourceVersion, generation, status except that of Pods, and when an EndpointSlice was last changed.
 
 func sameIngress(a, b *networkingv1.Ingress) bool {
 	return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec)
@@ -34,6 +34,11 @@ func sameConfigMap(a, b *corev1.ConfigMap) bool {
 }
 
 func sameNamespace(a, b *corev1.Namespace) bool { return sameMeta(a, b) }
+
+func samePod(a, b *corev1.Pod) bool {
+	return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec) && equality.Semantic.DeepEqual(a.Status, b.Status) &&
+		(a.DeletionTimestamp == nil) == (b.DeletionTimestamp == nil)
+}
 
 func sameEndpointSlice(a, b *discoveryv1.EndpointSlice) bool {
 	return a == b || a.UID == b.UID && a.AddressType == b.AddressType && maps.Equal(a.Labels, b.Labels) &&

@@ -27,6 +27,7 @@ type store struct {
 	secrets        *objects[object.Key, *corev1.Secret]
 	configMaps     *objects[object.Key, *corev1.ConfigMap]
 	namespaces     *objects[string, *corev1.Namespace]
+	pods           *objects[object.Key, *corev1.Pod]
 	kinds          map[object.Kind]collection
 
 	before   map[object.Change]any // what each touched object was at the last Snapshot; nil if it did not exist
@@ -57,11 +58,13 @@ func newStore() *store {
 		secrets:        newObjects(namespaced, sameSecret),
 		configMaps:     newObjects(namespaced, sameConfigMap),
 		namespaces:     newObjects(clusterScoped, sameNamespace),
+		pods:           newObjects(namespaced, samePod),
 		before:         map[object.Change]any{},
 	}
 	s.kinds = map[object.Kind]collection{
 		object.Ingress: s.ingresses, object.IngressClass: s.ingressClasses, object.Service: s.services,
 		object.EndpointSlice: s.endpointSlices, object.Secret: s.secrets, object.ConfigMap: s.configMaps, object.Namespace: s.namespaces,
+		object.Pod: s.pods,
 	}
 	return s
 }
@@ -152,6 +155,7 @@ func (s *store) snapshot() (*object.Snapshot, bool) {
 		Secrets:        s.secrets.give(),
 		ConfigMaps:     s.configMaps.give(),
 		Namespaces:     s.namespaces.give(),
+		Pods:           s.pods.give(),
 		Problems:       s.problems,
 	}
 	if s.given {

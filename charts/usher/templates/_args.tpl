@@ -15,6 +15,7 @@ publish-service: controller.publishService
 watch-namespace: controller.scope
 watch-namespace-selector: controller.scope.namespaceSelector
 watch-secrets-by-name: controller.secrets.byName
+explain-pods: controller.explainPods
 acme-email: controller.acme.email
 acme-ca: controller.acme.ca
 acme-fallback-ca: controller.acme.fallbackCA
@@ -63,6 +64,9 @@ shutdown-grace-period: controller.terminationGracePeriodSeconds
 {{- end }}
 {{- if .secrets.byName }}
 - --watch-secrets-by-name
+{{- end }}
+{{- if .explainPods }}
+- --explain-pods
 {{- end }}
 {{- with .acme }}
 {{- if .email }}
