@@ -11,17 +11,21 @@ FUZZTIME ?= 30s
 
 GOLANGCI_LINT := $(CACHE)/golangci-lint-v2.15.0
 GOVULNCHECK := $(CACHE)/govulncheck-v1.9.0
+SBOM := $(CACHE)/cyclonedx-gomod-v1.10.0
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
+# How programs are built that others get: the same source gives the same bytes.
+RELEASE := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint bench docs e2e e2e-node conformance demo fuzz clean
+.PHONY: help build test race lint bench docs e2e e2e-node conformance demo fuzz image release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build bin/usher
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/usher ./cmd/usher
+	CGO_ENABLED=0 $(GO) build $(RELEASE) -o bin/usher ./cmd/usher
 
 demo: ## serve a small example on this machine and print requests to try
 	$(GO) run ./cmd/usher demo
@@ -59,12 +63,25 @@ else
 	$(GO) run ./e2e/conformance/run $(CONFORMANCEFLAGS)
 endif
 
+image: ## write bin/usher-image.tar, the image for amd64 and arm64 as an OCI layout; needs no container engine
+	for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOARCH=$$arch $(GO) build $(RELEASE) -o bin/usher-linux-$$arch ./cmd/usher || exit; \
+	done
+	$(GO) run ./e2e/image/build -name usher:$(VERSION) -o bin/usher-image.tar amd64=bin/usher-linux-amd64 arm64=bin/usher-linux-arm64
+
+release: $(SBOM) ## write dist/, all files of the release VERSION: programs, SBOMs, image, chart, checksums
+	CGO_ENABLED=0 $(GO) build -C e2e/helm -trimpath -o $(CURDIR)/bin/helm helm.sh/helm/v4/cmd/helm
+	.ci/release $(VERSION) dist $(SBOM) bin/helm
+
 clean: ## remove what the tasks have built here; the caches stay
-	rm -rf bin
+	rm -rf bin dist
 	$(GO) clean -testcache
 
 $(CACHE)/golangci-lint-%:
 	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$*)
+
+$(CACHE)/cyclonedx-gomod-%:
+	$(call install,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod,$*)
 
 $(CACHE)/govulncheck-%:
 	$(call install,golang.org/x/vuln/cmd/govulncheck,$*)

@@ -79,3 +79,19 @@ func compare(t *testing.T, file string, got []byte) {
 	}
 	t.Fatalf("%s: %d lines, want %d", file, len(gotLines), len(wantLines))
 }
+
+// TestExamples renders the values of examples/: the schema takes them, and none of them is one that does nothing.
+func TestExamples(t *testing.T) {
+	files, err := filepath.Glob(at("examples", "*", "*values.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, error %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(filepath.Dir(file))+"/"+filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			if release := render(t, "-f", file); strings.Contains(release.Notes, "IGNORED") {
+				t.Error(release.Notes)
+			}
+		})
+	}
+}
