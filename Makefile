@@ -14,9 +14,10 @@ GOVULNCHECK := $(CACHE)/govulncheck-v1.9.0
 SBOM := $(CACHE)/cyclonedx-gomod-v1.10.0
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
 # How programs are built that others get: the same source gives the same bytes.
-RELEASE := -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
+RELEASE := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint bench docs e2e e2e-node conformance demo fuzz image release clean

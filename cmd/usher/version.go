@@ -8,8 +8,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is stamped by the linker: -X main.version=v1.2.3. Without it the module's own version applies.
-var version string
+// version and commit are stamped by the linker: -X main.version=v1.2.3. Without them what Go knows of the module and the checkout
+// applies, which is nothing in a container build.
+var version, commit string
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
@@ -28,7 +29,7 @@ func newVersion() *cobra.Command {
 type build struct{ version, commit string }
 
 func readBuild() build {
-	b := build{version: version, commit: "unknown"}
+	b := build{version: version, commit: commit}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -36,15 +37,22 @@ func readBuild() build {
 	if b.version == "" {
 		b.version = info.Main.Version
 	}
-	dirty := ""
-	for _, s := range info.Settings {
+	if b.commit == "" {
+		b.commit = revision(info.Settings)
+	}
+	return b
+}
+
+// revision is the commit that Go has stamped, "unknown" if it has not.
+func revision(settings []debug.BuildSetting) string {
+	commit, dirty := "unknown", ""
+	for _, s := range settings {
 		switch {
 		case s.Key == "vcs.revision":
-			b.commit = s.Value
+			commit = s.Value
 		case s.Key == "vcs.modified" && s.Value == "true":
 			dirty = ", modified"
 		}
 	}
-	b.commit += dirty
-	return b
+	return commit + dirty
 }

@@ -30,6 +30,7 @@ func TestNode(t *testing.T) {
 		{"mistakes", (*rig).testMistakes},
 		{"rolling update of the application", (*rig).testRollingUpdate},
 		{"upgrade of Usher", (*rig).testUpgrade},
+		{"the only replica", (*rig).testOnlyReplica},
 		{"uninstall", (*rig).testUninstall},
 	} {
 		if !t.Run(chapter.name, func(t *testing.T) {
@@ -105,11 +106,11 @@ func (r *rig) testCommands() {
 }
 
 // mistakes are the classic ones: what is changed of an application that works, and what is then said.
-var mistakes = map[string]struct{ old, wrong, answer string }{
-	"selector":  {"spec: {selector: {app: selector}", "spec: {selector: {app: slector}", "503 no-endpoints"},
-	"port":      {"targetPort: http", "targetPort: htpp", "503 target-port-mismatch"},
-	"number":    {"targetPort: http", "targetPort: 8081", "502 endpoint-refused"},
-	"readiness": {"readinessProbe: {httpGet: {path: /healthz, port: 8080}", "readinessProbe: {httpGet: {path: /healthz, port: 8081}", "503 no-ready-endpoints"},
+var mistakes = map[string]struct{ old, wrong, answer, event string }{
+	"selector":  {"spec: {selector: {app: selector}", "spec: {selector: {app: slector}", "503 no-endpoints", "NoEndpoints"},
+	"port":      {"targetPort: http", "targetPort: htpp", "503 target-port-mismatch", "TargetPortMismatch"},
+	"number":    {"targetPort: http", "targetPort: 8081", "502 endpoint-refused", ""}, // only a request finds that out
+	"readiness": {"readinessProbe: {httpGet: {path: /healthz, port: 8080}", "readinessProbe: {httpGet: {path: /healthz, port: 8081}", "503 no-ready-endpoints", "NoReadyEndpoints"},
 }
 
 // testMistakes makes each of them, and expects its reason from the answer, from usher explain and, where the objects tell, from an
@@ -128,8 +129,8 @@ func (r *rig) testMistakes() {
 		url := "http://" + name + ".example/"
 		r.expect(url, balancer, m.answer)
 		reason := strings.Fields(m.answer)[1]
-		if reason == "endpoint-refused" {
-			continue // only a request finds that out
+		if m.event == "" {
+			continue
 		}
 		if out, _ := r.explain(url); !strings.Contains(out, reason) { // its exit status is that of an answer by Usher
 			r.t.Errorf("usher explain %s does not say %s:\n%s", url, reason, out)
@@ -140,11 +141,11 @@ func (r *rig) testMistakes() {
 				return err
 			}
 			for _, e := range events.Items {
-				if e.Type == corev1.EventTypeWarning && strings.Contains(e.Message, "default/"+name) {
+				if e.Type == corev1.EventTypeWarning && e.Reason == m.event && strings.Contains(e.Message, "default/"+name) {
 					return nil
 				}
 			}
-			return fmt.Errorf("no Event on Ingress %s tells of %s: %v", name, reason, events.Items)
+			return fmt.Errorf("no Event %s on Ingress %s: %v", m.event, name, events.Items)
 		})
 	}
 	for name := range mistakes {
@@ -212,6 +213,18 @@ func (r *rig) testUpgrade() {
 	if want := usherImage + ":2 " + usherImage + ":2"; images != want {
 		r.t.Errorf("the replicas run %s, want %s", images, want)
 	}
+}
+
+// testOnlyReplica takes away the only replica. Until there is another, kube-proxy goes on sending to the one that ends, which it does
+// for externalTrafficPolicy Local only while the readiness probe has not failed: see controller.shutdownDelay of the chart.
+func (r *rig) testOnlyReplica() {
+	const replicas = "app.kubernetes.io/component=controller"
+	r.install("2", "--set", "controller.replicaCount=1")
+	r.gone("usher", replicas, 1)
+	r.underLoad(func() {
+		r.kubectl("", "-n", "usher", "delete", "pod", "-l", replicas)
+		r.gone("usher", replicas, 1)
+	})
 }
 
 // testUninstall leaves nothing that has no namespace.

@@ -21,6 +21,11 @@ acme-ca: controller.acme.ca
 acme-fallback-ca: controller.acme.fallbackCA
 acme-eab-kid: controller.acme.externalAccount
 acme-eab-key-file: controller.acme.externalAccount
+acme-write-secrets: controller.acme.writeSecrets
+acme-dns-server: controller.acme.dns.server
+acme-dns-only: controller.acme.dns.only
+acme-dns-resolvers: controller.acme.dns.resolvers
+acme-dns-key-file: controller.acme.dns.secretName
 http-port: controller.containerPort.http
 https-port: controller.containerPort.https
 admin-port: controller.metrics.port
@@ -69,17 +74,36 @@ shutdown-grace-period: controller.terminationGracePeriodSeconds
 - --explain-pods
 {{- end }}
 {{- with .acme }}
-{{- if .email }}
-- --acme-email={{ .email }}
+{{- with .email }}
+- --acme-email={{ . }}
+{{- end }}
 {{- with .ca }}
 - --acme-ca={{ . }}
 {{- end }}
+{{- if include "usher.acme" $ }}
 {{- with .fallbackCA }}
 - --acme-fallback-ca={{ . }}
 {{- end }}
+{{- if .writeSecrets }}
+- --acme-write-secrets
+{{- end }}
 {{- if .externalAccount.keyID }}
 - --acme-eab-kid={{ .externalAccount.keyID }}
-- --acme-eab-key-file=/etc/usher/acme/key
+- --acme-eab-key-file=/etc/usher/acme/account
+{{- end }}
+{{- with .dns }}
+{{- if .server }}
+- --acme-dns-server={{ .server }}
+{{- if .only }}
+- --acme-dns-only
+{{- end }}
+{{- with .resolvers }}
+- --acme-dns-resolvers={{ join "," . }}
+{{- end }}
+{{- if .secretName }}
+- --acme-dns-key-file=/etc/usher/acme/dns
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -98,6 +122,29 @@ shutdown-grace-period: controller.terminationGracePeriodSeconds
 - --{{ $flag }}{{ if not (kindIs "invalid" $value) }}{{ with toString $value }}={{ . }}{{ end }}{{ end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* "yes" when certificates are ordered. */}}
+{{- define "usher.acme" -}}
+{{- with .Values.controller.acme -}}
+{{- if or .email (eq .ca "internal") }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The Secrets with keys for ACME, as sources of one volume; "" without any. */}}
+{{- define "usher.acmeKeys" -}}
+{{- with .Values.controller.acme -}}
+{{- if .externalAccount.keyID }}
+- secret:
+    name: {{ required "controller.acme.externalAccount.secretName: want the Secret that holds the key" .externalAccount.secretName }}
+    items: [{key: {{ .externalAccount.secretKey }}, path: account}]
+{{- end }}
+{{- if and .dns.server .dns.secretName }}
+- secret:
+    name: {{ .dns.secretName }}
+    items: [{key: {{ .dns.secretKey }}, path: dns}]
+{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* The Service whose address goes to status. */}}

@@ -64,15 +64,13 @@ spec:
     {{- with .extraContainers }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
-  {{- if or .extraVolumes .acme.externalAccount.keyID }}
+  {{- $keys := include "usher.acmeKeys" $ }}
+  {{- if or .extraVolumes $keys }}
   volumes:
-    {{- with .acme.externalAccount }}
-    {{- if .keyID }}
+    {{- with $keys }}
     - name: acme
-      secret:
-        secretName: {{ required "controller.acme.externalAccount.secretName: want the Secret that holds the key" .secretName }}
-        items: [{key: {{ .secretKey }}, path: key}]
-    {{- end }}
+      projected:
+        sources: {{ trim . | nindent 10 }}
     {{- end }}
     {{- with .extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -140,9 +138,10 @@ spec:
   {{- with .containerSecurityContext }}
   securityContext: {{ toYaml . | nindent 4 }}
   {{- end }}
-  {{- if or .extraVolumeMounts .acme.externalAccount.keyID }}
+  {{- $keys := include "usher.acmeKeys" $ }}
+  {{- if or .extraVolumeMounts $keys }}
   volumeMounts:
-    {{- if .acme.externalAccount.keyID }}
+    {{- if $keys }}
     - {name: acme, mountPath: /etc/usher/acme, readOnly: true}
     {{- end }}
     {{- with .extraVolumeMounts }}
