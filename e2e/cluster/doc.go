@@ -17,6 +17,8 @@
 // There is no kubelet and no scheduler: a Pod is what the test says it is.
 // [Options.Controllers] adds the controller manager, for EndpointSlices made
 // from Services and Pods, garbage collection and the end of namespaces.
+// [Options.Nodes] lets kubelets in: package node has one, in a [World] of its
+// own.
 //
 // The programs are built by e2e/tools/build.sh on first use and kept.
 package cluster

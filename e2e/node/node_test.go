@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/usher-ingress/usher/e2e/cluster"
@@ -215,16 +216,40 @@ func (r *rig) testUpgrade() {
 	}
 }
 
-// testOnlyReplica takes away the only replica. Until there is another, kube-proxy goes on sending to the one that ends, which it does
-// for externalTrafficPolicy Local only while the readiness probe has not failed: see controller.shutdownDelay of the chart.
+// testOnlyReplica takes away the only replica, and the next one takes its time. Until it is ready, kube-proxy goes on sending to the one
+// that ends, which it does only while the readiness probe has not failed: see controller.shutdownDelay of the chart.
 func (r *rig) testOnlyReplica() {
 	const replicas = "app.kubernetes.io/component=controller"
-	r.install("2", "--set", "controller.replicaCount=1")
+	r.install("2", "--set", "controller.replicaCount=1,controller.shutdownDelay=12,controller.readinessProbe.initialDelaySeconds=4")
 	r.gone("usher", replicas, 1)
+	old := r.kubectl("", "-n", "usher", "get", "pods", "-l", replicas, "-o", "jsonpath={.items[0].metadata.name}")
 	r.underLoad(func() {
-		r.kubectl("", "-n", "usher", "delete", "pod", "-l", replicas)
+		r.kubectl("", "-n", "usher", "delete", "pod", old, "--wait=false")
+		r.await(func() error { return r.succeeded(old) })
 		r.gone("usher", replicas, 1)
 	})
+}
+
+// succeeded returns nil when another Pod than old is ready behind Usher's Service. That nobody serves before that is an error of the test.
+func (r *rig) succeeded(old string) error {
+	slices, err := r.client.DiscoveryV1().EndpointSlices("usher").List(r.t.Context(), metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=usher"})
+	if err != nil {
+		return err
+	}
+	serving, succeeded := false, false
+	for _, slice := range slices.Items {
+		for _, e := range slice.Endpoints {
+			serving = serving || *e.Conditions.Serving
+			succeeded = succeeded || *e.Conditions.Ready && e.TargetRef.Name != old
+		}
+	}
+	if !serving {
+		r.t.Fatalf("no endpoint of Usher is serving: %v", slices.Items)
+	}
+	if !succeeded {
+		return fmt.Errorf("no other Pod than %s is ready", old)
+	}
+	return nil
 }
 
 // testUninstall leaves nothing that has no namespace.
