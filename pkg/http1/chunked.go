@@ -11,6 +11,10 @@ import (
 //	extensions = *( ";" token [ "=" ( token / quoted-string ) ] ), bounded in all
 //	every line ends with CRLF, and so does the data of a chunk
 //
+// Between the parts of extensions a recipient must accept whitespace (RFC 9110
+// 5.6.3, BWS), and does; before the first it would be whitespace around the
+// size, where the standard library refuses it too.
+//
 // The reader parses only whole lines that are in the buffer, so a line is
 // never read twice.
 
@@ -161,37 +165,45 @@ func unhex(c byte) byte {
 
 // validExtensions checks *( ";" token [ "=" ( token / quoted-string ) ] ).
 func validExtensions(ext []byte) bool {
-	token := func() bool {
-		n := 0
-		for n < len(ext) && class[ext[n]]&tokenChar != 0 {
-			n++
-		}
-		ext = ext[n:]
-		return n > 0
-	}
 	for len(ext) > 0 {
 		if ext[0] != ';' {
 			return false
 		}
-		ext = ext[1:]
-		if !token() {
+		n := 0
+		if ext, n = skipToken(ext[1:]); n == 0 {
 			return false
 		}
 		if len(ext) == 0 || ext[0] != '=' {
 			continue
 		}
-		ext = ext[1:]
-		if len(ext) > 0 && ext[0] == '"' {
-			n := quotedEnd(ext)
-			if n == 0 {
-				return false
-			}
-			ext = ext[n:]
-		} else if !token() {
+		if ext = skipBlank(ext[1:]); len(ext) > 0 && ext[0] == '"' {
+			n = quotedEnd(ext)
+			ext = skipBlank(ext[n:])
+		} else {
+			ext, n = skipToken(ext)
+		}
+		if n == 0 {
 			return false
 		}
 	}
 	return true
+}
+
+// skipToken returns what follows a token and the whitespace around it, and the
+// token's length.
+func skipToken(s []byte) (rest []byte, n int) {
+	s = skipBlank(s)
+	for n < len(s) && class[s[n]]&tokenChar != 0 {
+		n++
+	}
+	return skipBlank(s[n:]), n
+}
+
+func skipBlank(s []byte) []byte {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	return s
 }
 
 // quotedEnd returns the length of the quoted-string at the start of s, or 0.

@@ -247,7 +247,7 @@ func (x *clientExchange) sendRequest() error {
 	case x.unsaid != nil:
 		return x.fail("write", err)
 	case isTimeout(err) && x.expect:
-		x.continueNow()
+		x.mayContinue()
 		return nil
 	}
 	return x.headError(err)

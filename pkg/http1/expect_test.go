@@ -65,6 +65,48 @@ func TestExpectContinueUpstream(t *testing.T) {
 	}
 }
 
+// A client that does not wait for 100 Continue is not made to.
+func TestExpectedBodyThatComesAnyway(t *testing.T) {
+	for name, pause := range map[string]bool{"with the head": false, "after the head": true} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan struct{}, 1)
+			tr := upstream(t, func(up *client) {
+				r := up.request()
+				if expects := r.Header.Get("Expect") != ""; expects != pause {
+					t.Errorf("Expect was sent: %t", expects)
+				}
+				asked <- struct{}{}
+				body, _ := io.ReadAll(r.Body)
+				up.say("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + string(body))
+			})
+			front := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				res, err := tr.RoundTripWith(r, &Call{Timeouts: Timeouts{Continue: time.Hour}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer func() { _ = res.Body.Close() }()
+				_, _ = io.Copy(w, res.Body)
+			})})
+			head, body := "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", "hello"
+			conn := connect(t, front)
+			if pause {
+				conn.say(head)
+				<-asked
+				conn.say(body)
+			} else {
+				conn.say(head + body)
+			}
+			if got := conn.hear("POST"); got != `100 ""` {
+				t.Error(got)
+			}
+			if got := conn.hear("POST"); got != `200 "hello"` {
+				t.Error(got)
+			}
+		})
+	}
+}
+
 func TestInterimOfACall(t *testing.T) {
 	tr := upstream(t, func(up *client) {
 		for up.request() != nil {

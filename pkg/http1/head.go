@@ -132,6 +132,8 @@ func (x *exchange) moreHead(limit int64) error {
 		return refusal(408, "head-timeout", "the request head did not arrive in time")
 	case err == nil:
 		return io.ErrNoProgress
+	case err == io.EOF && x.in.buffered() > 2:
+		return malformed("short-head", "the client ended within the head of a request")
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
+	"time"
 )
 
 // responseHead is what a response's head says besides its fields.
@@ -51,6 +52,24 @@ func (x *clientExchange) readHead() error {
 		}
 	}
 	return x.headError(malformed("many-interim", "more than %d informational responses", maxInterim))
+}
+
+// continueLook is how often a body that waits for 100 Continue is looked at:
+// a client that does not wait for it has sent some.
+const continueLook = 50 * time.Millisecond
+
+// mayContinue sends the body that waits for 100 Continue, if its time has come.
+func (x *clientExchange) mayContinue() {
+	if now() >= after(x.begun, x.timeouts.Continue) || x.arriving() {
+		x.continueNow()
+	}
+}
+
+// arriving reports whether the request's body comes without having been asked
+// for, if it can be known.
+func (x *clientExchange) arriving() bool {
+	body, ok := x.req.Body.(interface{ Arriving() bool })
+	return ok && body.Arriving()
 }
 
 // continueNow sends the body that waited for 100 Continue.
@@ -129,7 +148,7 @@ func (x *clientExchange) readOneHead() error {
 // headLimit is until when to wait for the response, from a time on.
 func (x *clientExchange) headLimit(from int64) int64 {
 	if x.expect && x.sender == nil {
-		return after(from, x.timeouts.Continue)
+		return min(after(x.begun, x.timeouts.Continue), after(now(), continueLook))
 	}
 	return after(from, x.timeouts.FirstByte)
 }
@@ -150,7 +169,7 @@ func (x *clientExchange) moreHead() error {
 		}
 		switch {
 		case x.expect && x.sender == nil:
-			x.continueNow()
+			x.mayContinue()
 			from = now()
 		case x.sender == nil:
 			return err

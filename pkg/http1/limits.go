@@ -68,8 +68,10 @@ type Timeouts struct {
 	ReadIdle  time.Duration // between two reads of a response body; 60 s
 	WriteIdle time.Duration // without progress in writing; 60 s (up to a quarter more)
 	// Continue is how long a request with "Expect: 100-continue" waits for
-	// the upstream's 100 before its body is sent anyway. Zero or less: the
-	// field is not forwarded and the body is sent at once.
+	// the upstream's 100 before its body is sent anyway. A body that has an
+	// Arriving method, as the Server's has, is also sent when that says that
+	// its client does not wait. Zero or less: the field is not forwarded and
+	// the body is sent at once.
 	Continue time.Duration
 }
 

@@ -189,7 +189,7 @@ func (x *clientExchange) appendConnection(b []byte) []byte {
 	if options != "" {
 		b = append(append(append(b, "Connection: "...), options...), "\r\n"...)
 	}
-	if x.timeouts.Continue > 0 && x.hasBody() && listed(h["Expect"], "100-continue") {
+	if x.timeouts.Continue > 0 && x.hasBody() && listed(h["Expect"], "100-continue") && !x.arriving() {
 		x.expect = true
 		b = append(b, "Expect: 100-continue\r\n"...)
 	}

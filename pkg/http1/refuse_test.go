@@ -70,6 +70,8 @@ var refused = []struct {
 	{"host with two ports", "GET / HTTP/1.1\r\nHost: x:1:2\r\n\r\n", "400 bad-host"},
 	{"host with open bracket", "GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", "400 bad-host"},
 	{"host with bad address", "GET / HTTP/1.1\r\nHost: [::zz]\r\n\r\n", "400 bad-host"},
+	{"host of a dot", "GET / HTTP/1.1\r\nHost: .\r\n\r\n", "400 bad-host"},
+	{"host with empty label", "GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", "400 bad-host"},
 	{"host with zone", "GET / HTTP/1.1\r\nHost: [fe80::1%25eth0]\r\n\r\n", "400 bad-host"},
 
 	{"obs-fold", "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", "400 obs-fold"},
@@ -184,6 +186,8 @@ var brokenBodies = []struct {
 	{"lf at the end", "5\r\nhello\r\n0\r\n\n", "400 bare-lf"},
 	{"extension without name", "5;\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-extension"},
 	{"extension with space", "5 ;a=b\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-size"},
+	{"extension of a space", "5; \r\nhello\r\n0\r\n\r\n", "400 bad-chunk-extension"},
+	{"extension in two words", "5;a b\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-extension"},
 	{"extension with lf", "5;a\nb\r\nhello\r\n0\r\n\r\n", "400 bare-lf"},
 	{"extension with cr", "5;a\rb\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-extension"},
 	{"extension with nul", "5;a=\x00\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-extension"},
@@ -218,6 +222,25 @@ func TestBrokenBodies(t *testing.T) {
 	}
 	if strings.Contains(served.String(), "smuggled") {
 		t.Error("what followed a broken body was served")
+	}
+}
+
+// A client that ends within a head is told so; one that had said nothing, or
+// an empty line, was merely idle.
+func TestShortHeads(t *testing.T) {
+	addr := serve(t, &Server{Handler: http.HandlerFunc(echo), ErrorHandler: reasons})
+	for bytes, want := range map[string]string{
+		"GET / HTTP/1.1\r\nHost: x\r\n": `400 X-Reason=short-head close ""`,
+		"GET":                           `400 X-Reason=short-head close ""`,
+		"\r\n":                          "no response: closed",
+		"":                              "no response: closed",
+	} {
+		conn := connect(t, addr)
+		conn.say(bytes)
+		_ = closeWrite(conn.Conn)
+		if got := conn.hear("GET"); got != want {
+			t.Errorf("%q: got %s, want %s", bytes, got, want)
+		}
 	}
 }
 

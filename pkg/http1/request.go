@@ -305,13 +305,17 @@ func codingError(list string) *ProtocolError {
 	return malformed("bad-coding", "Transfer-Encoding: %.40q", list)
 }
 
-// settleExpect knows one expectation (RFC 9110 10.1.1).
+// settleExpect knows one expectation (RFC 9110 10.1.1). In an HTTP/1.0 request
+// it means nothing, and is not handed on.
 func (x *exchange) settleExpect() *ProtocolError {
 	h := &x.head
-	if h.expect == "" || h.minor == 0 {
+	switch {
+	case h.expect == "":
 		return nil
-	}
-	if !equalFold(h.expect, "100-continue") {
+	case h.minor == 0:
+		delete(x.fields.header, "Expect")
+		return nil
+	case !equalFold(h.expect, "100-continue"):
 		return refusal(417, "expectation", "Expect: %.40q", h.expect)
 	}
 	h.expects = h.framing != noBody

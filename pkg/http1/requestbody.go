@@ -45,6 +45,14 @@ func (b *requestBody) read(p []byte, beforeBlock func() error) (int, error) {
 	return n, bodyError(err)
 }
 
+// Arriving reports whether bytes of the body are here although nobody has
+// asked for them: a client with "Expect: 100-continue" that does not wait.
+func (b *requestBody) Arriving() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.x != nil && (b.x.in.buffered() > 0 || b.x.conn.wire.state() == socketReady)
+}
+
 // Close makes later reads fail, unless nothing was read: a body that was
 // closed by a transport that could not even connect may be sent elsewhere.
 // What the client still sends is dropped, or the connection closed, after the

@@ -115,8 +115,8 @@ func (x *exchange) settleHost() *ProtocolError {
 	return nil
 }
 
-// validHost accepts a name or address with an optional port: letters,
-// digits and -._~ only, as no sub-delimiter ever names a backend.
+// validHost accepts a name or address with an optional port: letters, digits
+// and -._~ only, as no sub-delimiter ever names a backend, and no empty label.
 func validHost(s string) bool {
 	if s == "" {
 		return false
@@ -137,9 +137,15 @@ func validHost(s string) bool {
 	if i := strings.IndexByte(s, ':'); i >= 0 {
 		name, port = s[:i], s[i+1:]
 	}
+	label := 0 // bytes of the one at hand
 	for i := 0; i < len(name); i++ {
-		if class[name[i]]&hostChar == 0 {
+		switch {
+		case class[name[i]]&hostChar == 0 || name[i] == '.' && label == 0:
 			return false
+		case name[i] == '.':
+			label = 0
+		default:
+			label++
 		}
 	}
 	return name != "" && validPort(port)

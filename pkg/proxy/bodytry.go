@@ -60,6 +60,12 @@ func (t *bodyTry) readKept(p []byte) (n int, kept bool, err error) {
 	return 0, len(p) == 0, nil
 }
 
+// Arriving tells whether the client sends the body without waiting for "100 Continue".
+func (t *bodyTry) Arriving() bool {
+	from, ok := t.body.from.(interface{ Arriving() bool })
+	return ok && from.Arriving()
+}
+
 // Beneath implements http1.Wrapper: once more was read than is kept, and nobody wants a copy, the rest need not pass through here. A
 // body of known length was held to its limit before.
 func (t *bodyTry) Beneath() io.Reader {

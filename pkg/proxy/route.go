@@ -10,11 +10,14 @@ import (
 
 // route finds what answers host and path.
 func (x *exchange) route() bool {
+	if x.lastAsked() {
+		return true
+	}
 	path, _, _ := strings.Cut(x.ask.Target, "?")
 	path, err := route.Normalize(path)
 	if err != nil {
 		x.record.Error = err.Error()
-		return x.fail(policy.BadRequest)
+		return x.refuse()
 	}
 	x.ask.Path = path
 	x.match = x.table.Lookup(x.hostAsked(), path)
@@ -32,6 +35,14 @@ func (x *exchange) route() bool {
 		x.set = x.match.Route.Policy
 	}
 	return false
+}
+
+// refuse answers a request that should not have been made, and ends its connection: whoever says such things is not listened to further.
+func (x *exchange) refuse() bool {
+	if x.r.ProtoMajor == 1 {
+		x.w.Header()["Connection"] = []string{"close"}
+	}
+	return x.fail(policy.BadRequest)
 }
 
 // healthy answers the health check of a load balancer in front of us, which knows no host.
