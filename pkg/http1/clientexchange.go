@@ -236,7 +236,7 @@ func (x *clientExchange) sendRequest() error {
 		x.startSender(x.out)
 		return nil
 	}
-	n, err := x.conn.wire.ask(x.sayFn, x.in.space(), x.headLimit(x.begun))
+	n, err := x.conn.wire.ask(x.sayFn, x.in.space(), x.begun, x.headLimit(x.begun))
 	x.in.filled(n)
 	x.received = n > 0
 	switch {

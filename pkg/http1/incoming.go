@@ -20,6 +20,7 @@ type responseHead struct {
 	codings int
 	length  string
 	coding  string
+	named   []string // further fields that Connection names
 }
 
 // maxInterim is how many informational responses may precede a final one.
@@ -263,8 +264,18 @@ func (x *clientExchange) parseResponseFields(lines string) error {
 			continue
 		case idConnection:
 			x.connectionField(value)
+			continue
+		case idKeepAlive, idProxyConnection, idTE:
+			continue
+		case idUpgrade:
+			if x.head.status != http.StatusSwitchingProtocols && x.head.status != http.StatusUpgradeRequired {
+				continue
+			}
 		}
 		x.fields.add(canonical, id, value)
+	}
+	for _, name := range x.head.named {
+		delete(x.fields.header, name)
 	}
 	return nil
 }
@@ -273,8 +284,15 @@ func (x *clientExchange) connectionField(list string) {
 	for list != "" {
 		var option string
 		option, list = nextElement(list)
-		x.head.close = x.head.close || equalFold(option, "close")
-		x.head.keep = x.head.keep || equalFold(option, "keep-alive")
+		switch {
+		case equalFold(option, "close"):
+			x.head.close = true
+		case equalFold(option, "keep-alive"):
+			x.head.keep = true
+		case isToken(option) && !equalFold(option, "upgrade"):
+			name, _ := canonicalName(option)
+			x.head.named = append(x.head.named, name)
+		}
 	}
 }
 

@@ -116,7 +116,9 @@ func (t *Transport) prepare() {
 // (RFC 9110 7.6.1), those that its Connection field names, and the framing,
 // which follows ContentLength and Body as with net/http: -1, or 0 with a Body,
 // is chunked. Upgrade is sent when Connection says so, TE only as "trailers".
-// User-Agent and Accept-Encoding are not added.
+// User-Agent and Accept-Encoding are not added. Of a response's fields those
+// that belong to the connection, and those that its Connection field names,
+// are not handed on; Upgrade is with 101 and 426.
 //
 // A body that fits the write buffer is read before anything is sent, and
 // leaves with the head. A larger one, or one of unknown length, is sent by a

@@ -173,9 +173,11 @@ var incoming = []struct {
 	{"204 with length", "HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nhi", `204 close "" closed`},
 	{"204 chunked", "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", `204 close "" closed`},
 	{"304 with length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n", `304 "" kept`},
-	{"close", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", `200 Connection=close close "hi" closed`},
+	{"close", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", `200 close "hi" closed`},
+	{"of the connection", "HTTP/1.1 200 OK\r\nConnection: X-Own, keep-alive\r\nx-own: 1\r\nX-End: 2\r\nKeep-Alive: timeout=5\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n", `200 X-End=2 "" kept`},
+	{"upgrade required", "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 0\r\n\r\n", `426 Upgrade=x "" kept`},
 	{"1.0", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", `200 close "hi" closed`},
-	{"1.0 keep-alive", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi", `200 Connection=keep-alive "hi" kept`},
+	{"1.0 keep-alive", "HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nhi", `200 "hi" kept`},
 	{"more than the length", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhiHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", `200 "hi" closed`},
 	{"interim", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", `103 a, 200 "hi" kept`},
 

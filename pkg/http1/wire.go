@@ -199,10 +199,10 @@ func (w *wire) read(p []byte, limit int64, beforeBlock func() error) (int, error
 }
 
 // ask writes a question by calling say, and reads what there is of the answer,
-// waiting until limit at most. On a plain socket the write happens within the
-// read: the poller then notices whatever arrives after it, and the usual read
-// that finds nothing, before parking, is not needed.
-func (w *wire) ask(say func() error, p []byte, limit int64) (int, error) {
+// waiting until limit at most; from is about now. On a plain socket the write
+// happens within the read: the poller then notices whatever arrives after it,
+// and the usual read that finds nothing, before parking, is not needed.
+func (w *wire) ask(say func() error, p []byte, from, limit int64) (int, error) {
 	if w.raw == nil {
 		if err := say(); err != nil {
 			return 0, err
@@ -210,7 +210,7 @@ func (w *wire) ask(say func() error, p []byte, limit int64) (int, error) {
 		return w.read(p, limit, nil)
 	}
 	w.first = say
-	w.armRead(min(limit, now()+lookAgain))
+	w.armRead(min(limit, from+lookAgain))
 	n, err := w.read(p, limit, nil)
 	if w.first != nil { // the read failed before it began
 		w.first = nil

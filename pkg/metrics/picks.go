@@ -22,6 +22,8 @@ type picks struct {
 // backend is a Service, in the namespace of its Ingress.
 type backend struct{ namespace, service string }
 
+func (b backend) spread() (string, string) { return b.namespace, b.service }
+
 type retry struct {
 	backend
 	reason string

@@ -54,6 +54,10 @@ type requests struct {
 // service is what histograms are kept for. They have no host and no method, or there would be too many.
 type service struct{ namespace, ingress, service string }
 
+func (s service) spread() (string, string) { return s.namespace, s.ingress }
+
+func (r Route) spread() (string, string) { return r.Namespace, r.Ingress }
+
 func (r Route) series() service { return service{r.Namespace, r.Ingress, r.Service} }
 
 func newRequests(m *Metrics) *requests {

@@ -6,25 +6,33 @@ import (
 	"sync/atomic"
 )
 
+// key is what a shelf finds its values by. The two strings tell which shard it is in: the map there hashes the whole of it once more.
+type key interface {
+	comparable
+	spread() (a, b string)
+}
+
 // shelf is a map that is read without a lock and grows rarely: a write copies one of its shards.
-type shelf[K comparable, V any] struct {
+type shelf[K key, V any] struct {
 	seed   maphash.Seed
 	create func(K) *V
 	shards [64]shard[K, V]
 }
 
-type shard[K comparable, V any] struct {
+type shard[K key, V any] struct {
 	read  atomic.Pointer[map[K]*V]
 	write sync.Mutex
 }
 
-func newShelf[K comparable, V any](create func(K) *V) *shelf[K, V] {
+func newShelf[K key, V any](create func(K) *V) *shelf[K, V] {
 	return &shelf[K, V]{seed: maphash.MakeSeed(), create: create}
 }
 
 // get returns the value of key, and makes it when there is none.
 func (s *shelf[K, V]) get(key K) *V {
-	return s.shards[maphash.Comparable(s.seed, key)%uint64(len(s.shards))].get(key, s.create)
+	a, b := key.spread()
+	at := maphash.String(s.seed, a) ^ maphash.String(s.seed, b)>>1
+	return s.shards[at%uint64(len(s.shards))].get(key, s.create)
 }
 
 func (s *shard[K, V]) get(key K, create func(K) *V) *V {

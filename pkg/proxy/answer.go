@@ -62,19 +62,21 @@ func (x *exchange) writeHead(h http.Header) (announced bool) {
 // ingress-nginx does. The field Upgrade of a 426 is end-to-end in effect, and becomes Usher's own.
 func (x *exchange) keepEndToEnd(h http.Header) {
 	fields := x.response.Header
-	for name, values := range fields {
-		switch name {
-		case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te", "Trailer", "Server":
-			delete(fields, name)
-			if name == "Connection" {
-				defer dropNamed(fields, values)
-			}
-		case "Upgrade":
-			delete(fields, name)
-			if x.response.StatusCode == http.StatusUpgradeRequired {
-				h[name] = values
-			}
+	delete(fields, "Server")
+	if upgrade := fields["Upgrade"]; upgrade != nil {
+		delete(fields, "Upgrade")
+		if x.response.StatusCode == http.StatusUpgradeRequired {
+			h["Upgrade"] = upgrade
 		}
+	}
+	if x.response.ProtoMajor == 1 {
+		return // package http1 hands on nothing else of the connection
+	}
+	if named := fields["Connection"]; named != nil {
+		dropNamed(fields, named)
+	}
+	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te", "Trailer"} {
+		delete(fields, name)
 	}
 }
 

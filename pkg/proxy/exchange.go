@@ -40,6 +40,7 @@ type exchange struct {
 	endpoint *pool.Endpoint // the one that has the request, until it is counted as done
 	response *http.Response
 	failure  *pool.Error   // of the last try
+	asked    time.Duration // from the start of the request to the choice of the endpoint: one look at the clock for all who want to know
 	wasted   int           // tries that met a kept connection which was closed
 	sending  time.Duration // from the request's beginning to its first try
 

@@ -37,16 +37,15 @@ func (x *exchange) try(e *pool.Endpoint) bool {
 	x.proxy.observer.Picked(x.record.Backend, e)
 	x.endpoint = e
 	e.Begin()
-	began := time.Since(x.record.Time)
 	response, err := e.RoundTrip(x.out, &x.call)
 	now := time.Since(x.record.Time)
-	x.record.Tries = append(x.record.Tries, Try{Address: e.Address(), Duration: now - began})
+	x.record.Tries = append(x.record.Tries, Try{Address: e.Address(), Duration: now - x.asked})
 	if err == nil {
 		x.response, x.failure = response, nil
 		x.record.Tries[len(x.record.Tries)-1].Status = response.StatusCode
 		x.record.Upstream = now
 		if x.set.Balance.Algorithm == policy.EWMA {
-			e.Answered(now - began)
+			e.Answered(now - x.asked)
 		}
 		return true
 	}

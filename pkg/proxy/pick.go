@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
@@ -49,6 +50,7 @@ func (x *exchange) next() *pool.Endpoint {
 	if n := len(x.tried); n > 0 && n >= x.members.ready && x.failure != nil && x.failure.Unused() {
 		x.tried = x.tried[:0]
 	}
+	x.asked = time.Since(x.record.Time)
 	i := -1
 	if x.session.on {
 		i = x.home()
@@ -66,7 +68,7 @@ func (x *exchange) next() *pool.Endpoint {
 // candidates are the members that new requests may go to.
 func (x *exchange) candidates() pool.Candidates {
 	return pool.Candidates{
-		Endpoints: x.members.endpoints[:x.members.ready], Tried: x.tried, Now: x.proxy.bindings.pool.Now(),
+		Endpoints: x.members.endpoints[:x.members.ready], Tried: x.tried, Now: x.proxy.bindings.pool.At(x.record.Time) + x.asked,
 		SlowStart: x.set.Balance.SlowStart, MaxInFlight: int64(x.set.Overload.MaxInFlightEndpoint),
 	}
 }
