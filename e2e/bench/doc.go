@@ -12,6 +12,9 @@
 // All proxies add the same request headers (the bench asks a backend what arrived), keep their upstream connections, run one worker and
 // write no access log, except in the scenario about it. Usher carries 10,000 other hosts in its table.
 //
+// A complete run writes RESULTS.md whole: figures, what they are beside the targets (goals.go), and the text of NOTES.md, which is written
+// by hand and says where the time goes and what was tried.
+//
 // A scenario is a row of scenarios() in scenario.go, a proxy a row of proxies() in proxy.go with its configuration in config/. Everything
 // the bench starts listens on loopback only, and is stopped by process id.
 //

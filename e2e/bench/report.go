@@ -57,6 +57,10 @@ func (r report) markdown() string {
 	fmt.Fprintf(&b, "\nFigures are medians of the rounds with their range. A ratio is to %s in the same round; below 1 is better. "+
 		"`load` is the load average of the whole machine at the end of a scenario.\n", r.Field[0].Name)
 	r.writeSummary(&b)
+	r.writeGoals(&b)
+	if r.Options.complete() {
+		b.WriteString("\n" + notes)
+	}
 	for _, result := range r.Results {
 		result.write(&b)
 	}

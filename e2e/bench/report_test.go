@@ -67,10 +67,28 @@ func TestMarkdown(t *testing.T) {
 		"| usher | 25.5 (24.0-27.0) | 6.5 | 19.0 | 0.85 (0.80-0.90) | 1000 | 8 | 0 |",
 		"| haproxy | failed: a / b |",
 		"- usher: +X-Extra",
+		"| Plain | at most 0.95 of nginx | 0.85 (0.80-0.90) | met |",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+}
+
+func TestGoals(t *testing.T) {
+	names := scenarioNames()
+	for _, g := range goals() {
+		if !slices.Contains(names, g.scenario) || g.than != "" && !slices.Contains(proxyNames(), g.than) {
+			t.Errorf("%+v is about nothing that is measured", g)
+		}
+	}
+	idle := result{scenario: scenario{figure: memory}, samples: map[string][]sample{"usher": {{load: load{Done: 2}, memory: 13 << 10}}}}
+	if g := (goal{most: 6}); g.String() != "at most 6 KiB" || g.verdict(idle.reached(g)) != "missed" {
+		t.Errorf("%s: %v %s", g, idle.reached(g), g.verdict(idle.reached(g)))
+	}
+	failed := result{errs: map[string]error{"nginx": errors.New("gone")}}
+	if found := failed.reached(goal{than: "nginx"}); found != nil {
+		t.Errorf("compared with what failed: %v", found)
 	}
 }
 

@@ -16,6 +16,7 @@ type responseHead struct {
 	minor   int
 	close   bool
 	keep    bool
+	upgrade bool
 	lengths int
 	codings int
 	length  string
@@ -40,8 +41,8 @@ func (x *clientExchange) readHead() error {
 		case status >= 200:
 			return x.abandonBody()
 		case status == http.StatusSwitchingProtocols:
-			if !x.upgrade {
-				return x.headError(malformed("unasked-upgrade", "101 to a request without Upgrade"))
+			if err := x.checkUpgrade(); err != nil {
+				return x.headError(err)
 			}
 			return nil
 		case status == http.StatusContinue:
@@ -53,6 +54,24 @@ func (x *clientExchange) readHead() error {
 		}
 	}
 	return x.headError(malformed("many-interim", "more than %d informational responses", maxInterim))
+}
+
+// checkUpgrade holds a 101 to what the client asked for (RFC 9110 7.8).
+func (x *clientExchange) checkUpgrade() error {
+	to := x.fields.header["Upgrade"]
+	switch {
+	case !x.upgrade:
+		return malformed("unasked-upgrade", "101 to a request without Upgrade")
+	case !x.head.upgrade || len(to) != 1:
+		return malformed("bad-upgrade", "101 without \"Connection: upgrade\" and one Upgrade field")
+	}
+	for list := to[0]; list != ""; {
+		var protocol string
+		if protocol, list = nextElement(list); !listed(x.req.Header["Upgrade"], protocol) {
+			return malformed("other-upgrade", "101 to %.40q, which was not asked for", protocol)
+		}
+	}
+	return nil
 }
 
 // continueLook is how often a body that waits for 100 Continue is looked at:
@@ -289,7 +308,9 @@ func (x *clientExchange) connectionField(list string) {
 			x.head.close = true
 		case equalFold(option, "keep-alive"):
 			x.head.keep = true
-		case isToken(option) && !equalFold(option, "upgrade"):
+		case equalFold(option, "upgrade"):
+			x.head.upgrade = true
+		case isToken(option):
 			name, _ := canonicalName(option)
 			x.head.named = append(x.head.named, name)
 		}

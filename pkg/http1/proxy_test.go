@@ -329,6 +329,39 @@ func TestUpgradeRefusedByTheUpstream(t *testing.T) {
 	}
 }
 
+// An upstream that switches to what it was not asked for, or does not say to
+// what, has not understood the request.
+func TestUpgradeToAnother(t *testing.T) {
+	for answer, reason := range map[string]string{
+		"Connection: Upgrade\r\nUpgrade: WebSocket\r\n":            "",
+		"Connection: Upgrade\r\nUpgrade: other\r\n":                "other-upgrade",
+		"Connection: Upgrade\r\nUpgrade: websocket, other\r\n":     "other-upgrade",
+		"Connection: Upgrade\r\n":                                  "bad-upgrade",
+		"Upgrade: websocket\r\n":                                   "bad-upgrade",
+		"Connection: Upgrade\r\nUpgrade: a\r\nUpgrade: b\r\n":      "bad-upgrade",
+		"Connection: Upgrade, x\r\nUpgrade: websocket\r\nX: 1\r\n": "",
+	} {
+		tr := upstream(t, func(up *client) {
+			up.request()
+			up.say("HTTP/1.1 101 Switching Protocols\r\n" + answer + "\r\n")
+		})
+		r := newRequest()
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "h3, websocket")
+		res, err := tr.RoundTrip(r)
+		var bad *ProtocolError
+		switch {
+		case err == nil:
+			_ = res.Body.Close()
+		case errors.As(err, &bad) && bad.Reason == reason:
+			continue
+		}
+		if err != nil || reason != "" {
+			t.Errorf("%q: %v, want %q", answer, err, reason)
+		}
+	}
+}
+
 func TestTunnelIdle(t *testing.T) {
 	t.Parallel()
 	tr := upstream(t, func(up *client) {
