@@ -10,12 +10,14 @@ import (
 	"time"
 
 	proxyproto "github.com/pires/go-proxyproto"
+
+	"github.com/usher-ingress/usher/pkg/http1"
 )
 
 // handshake ends TLS, within its time limit and in the connection's own goroutine, so that a slow client delays nobody.
 func (s *Server) handshake(conn net.Conn, config *tls.Config) (*tls.Conn, bool) {
 	_ = conn.SetDeadline(time.Now().Add(s.limits.Handshake))
-	secure := tls.Server(conn, config)
+	secure := tls.Server(http1.Direct(conn), config)
 	err := secure.Handshake()
 	if err != nil {
 		s.observer.HandshakeDone(cause(err))
