@@ -3,6 +3,7 @@ package http1
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 )
@@ -222,6 +223,26 @@ func TestBrokenBodies(t *testing.T) {
 	}
 	if strings.Contains(served.String(), "smuggled") {
 		t.Error("what followed a broken body was served")
+	}
+}
+
+// TestReasonsAreDocumented: who finds a reason in a log finds it explained.
+func TestReasonsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(want string) {
+		t.Helper()
+		if status, reason, _ := strings.Cut(want, " "); !strings.Contains(string(page), "`"+reason+"`") {
+			t.Errorf("%s %s is not in docs/operations.md", status, reason)
+		}
+	}
+	for _, c := range refused {
+		told(c.want)
+	}
+	for _, c := range brokenBodies {
+		told(c.want)
 	}
 }
 
