@@ -63,12 +63,14 @@ func TestDrippingHead(t *testing.T) {
 // A body that keeps coming does not hit the idle limit, however long it takes,
 // also when an earlier, longer deadline is still set on the socket.
 func TestSlowButSteadyBody(t *testing.T) {
-	addr := serve(t, &Server{Handler: http.HandlerFunc(echo), Timeouts: ServerTimeouts{BodyIdle: 400 * time.Millisecond, KeepAlive: 500 * time.Millisecond}})
+	t.Parallel()
+	// A machine that stands still for more than a second fails this.
+	addr := serve(t, &Server{Handler: http.HandlerFunc(echo), Timeouts: ServerTimeouts{BodyIdle: 1500 * time.Millisecond, KeepAlive: 1600 * time.Millisecond}})
 	conn := connect(t, addr)
 	for range 2 {
 		conn.say("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n")
 		for range 10 {
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond)
 			conn.say("x")
 		}
 		if got := conn.hear("POST"); got != `200 "POST /|x|xxxxxxxxxx"` {
