@@ -65,12 +65,15 @@ func TestChartIsAccepted(t *testing.T) {
 			s.create(s.render(namespace, "-f", chart.Values(values)))
 		})
 	}
-	t.Run("daemonset", func(t *testing.T) { // host ports are no business of "restricted"
-		s := *s
-		s.t = t
-		s.makeNamespace("chart-daemonset")
-		s.create(s.render("chart-daemonset", "-f", chart.Values("daemonset")))
-	})
+	for _, values := range []string{"daemonset", "host-network"} { // the node's own network and ports are not for "restricted"
+		t.Run(values, func(t *testing.T) {
+			s := *s
+			s.t = t
+			namespace := "chart-" + values
+			s.makeNamespace(namespace)
+			s.create(s.render(namespace, "-f", chart.Values(values)))
+		})
+	}
 }
 
 // TestChartRights asks what Usher's account may do with the Roles that the chart renders.

@@ -20,6 +20,8 @@ func TestRefused(t *testing.T) {
 		"TCP port":               {`tcp: {http: shop/web:80}`, `at '/tcp': additional properties 'http' not allowed`},
 		"digest":                 {`controller: {image: {digest: 4711}}`, `at '/controller/image/digest'`},
 		"time of a probe":        {`controller: {readinessProbe: {periodSecond: 1}}`, `additional properties 'periodSecond' not allowed`},
+		"no period":              {`controller: {readinessProbe: {periodSeconds: 0}}`, `at '/controller/readinessProbe/periodSeconds': minimum: got 0, want 1`},
+		"a Role for everything":  {`rbac: {scope: true}`, `rbac.scope: a Role is enough for one namespace only; set controller.scope.enabled too`},
 		"no time to end":         {`controller: {terminationGracePeriodSeconds: 20}`, `controller.terminationGracePeriodSeconds 20: want more than 25`},
 		"no time after the hook": {`controller: {terminationGracePeriodSeconds: 30, lifecycle: {preStop: {sleep: {seconds: 10}}}}`, `want more than 35`},
 		"a flag with a value":    {`controller: {extraArgs: {publish-service: a/b}}`, `controller.extraArgs.publish-service: set controller.publishService instead`},

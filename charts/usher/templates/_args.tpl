@@ -58,7 +58,7 @@ shutdown-grace-period: controller.terminationGracePeriodSeconds
 {{- end }}
 - --election-id={{ include "usher.electionID" $ }}
 - --session-ticket-secret={{ include "usher.ticketSecret" $ }}
-{{- if and .publishService.enabled (or .publishService.pathOverride .service.enabled) }}
+{{- if and .publishService.enabled (or .publishService.pathOverride (include "usher.hasService" $)) }}
 - --publish-service={{ default (printf "$(POD_NAMESPACE)/%s" (include "usher.publishedService" $)) .publishService.pathOverride }}
 {{- end }}
 {{- with include "usher.scope" $ }}
@@ -144,6 +144,13 @@ shutdown-grace-period: controller.terminationGracePeriodSeconds
     name: {{ .dns.secretName }}
     items: [{key: {{ .dns.secretKey }}, path: dns}]
 {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* "yes" when the chart makes a Service for traffic. */}}
+{{- define "usher.hasService" -}}
+{{- with .Values.controller.service -}}
+{{- if and .enabled (or .external.enabled .internal.enabled) }}yes{{ end -}}
 {{- end -}}
 {{- end -}}
 
