@@ -3,6 +3,7 @@ package http1
 import (
 	"io"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -114,7 +115,8 @@ func (b *bodyReader) fill(beforeBlock func() error) error {
 }
 
 // forbiddenTrailer names fields that must not come in a trailer section
-// because they are acted on before it (RFC 9110 6.5.1).
+// because they are acted on before it (RFC 9110 6.5.1), and those by which a
+// proxy tells an application who is asking: it may read both sections alike.
 func forbiddenTrailer(id fieldID, name string) bool {
 	if hopByHop(id) || id == idProxy {
 		return true
@@ -122,8 +124,13 @@ func forbiddenTrailer(id fieldID, name string) bool {
 	switch name {
 	case "Authorization", "Cache-Control", "Content-Encoding", "Content-Range", "Content-Type",
 		"Cookie", "Forwarded", "Max-Forwards", "Proxy-Authorization", "Range", "Set-Cookie",
-		"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip":
+		"X-Real-Ip", "X-Request-Id", "X-Scheme":
 		return true
+	}
+	for _, prefix := range [...]string{"X-Forwarded-", "X-Original-", "Ssl-Client-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
 	}
 	return false
 }

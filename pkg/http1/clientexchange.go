@@ -279,6 +279,7 @@ func (x *clientExchange) closeBody() {
 // respond returns the response whose head was parsed.
 func (x *clientExchange) respond() *http.Response {
 	x.conn.served++
+	x.conn.unsure = x.body.framing == noBody
 	res := x.res
 	if x.head.status == http.StatusSwitchingProtocols {
 		res.Body = x.takeUpgraded()

@@ -163,6 +163,39 @@ func TestSuspicion(t *testing.T) {
 	}
 }
 
+// A body that must not be there, sent after its head, is not the next answer.
+func TestUninvitedBody(t *testing.T) {
+	said := make(chan struct{})
+	tr := upstream(t, func(up *client) {
+		r := up.request()
+		for ; r != nil && r.Method != http.MethodHead; r = up.request() {
+			up.say(okResponse)
+		}
+		if r == nil {
+			return
+		}
+		up.say("HTTP/1.1 200 OK\r\nContent-Length: 41\r\n\r\n")
+		said <- struct{}{}
+		up.say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		said <- struct{}{}
+		up.request()
+	})
+	for range 20 {
+		r := newRequest()
+		r.Method = http.MethodHead
+		res, err := tr.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-said
+		_ = res.Body.Close()
+		<-said
+		if got := get(t, tr); got != `200 "hi"` {
+			t.Fatal(got)
+		}
+	}
+}
+
 // A client that leaves is noticed behind TLS too, whether it says goodbye or
 // not.
 func TestClientGoneUnderTLS(t *testing.T) {

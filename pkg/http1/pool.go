@@ -13,6 +13,9 @@ type upstreamConn struct {
 	idleFrom int64
 	taken    int64 // when it was last taken out of the pool, or made
 	served   int   // requests finished
+	// unsure: the last response has no body whatever its fields say (HEAD,
+	// 204, 304), and there are servers that send one all the same.
+	unsure bool
 }
 
 func (c *upstreamConn) close() {
@@ -40,7 +43,7 @@ func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op st
 		if c == nil {
 			return t.dial(x)
 		}
-		if at := now(); t.fresh(c, at) && (at-c.idleFrom < trusted && !careful && at > t.suspect.Load() || c.wire.glance() == socketQuiet) {
+		if at := now(); t.fresh(c, at) && (at-c.idleFrom < trusted && !careful && !c.unsure && at > t.suspect.Load() || c.wire.glance() == socketQuiet) {
 			t.stats.reused.Add(1)
 			c.taken = at
 			return c, "", nil

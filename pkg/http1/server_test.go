@@ -44,6 +44,7 @@ var served = []struct {
 	{"hex and zeros", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n00A\r\n0123456789\r\n000\r\n\r\n", []string{`200 "POST /|x|0123456789"`}, true},
 	{"empty chunked", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []string{`200 "POST /|x|"`}, true},
 	{"trailer", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n0\r\nx-sum: 7\r\nContent-Length: 9\r\nHost: y\r\n\r\n", []string{`200 "POST /|x||trailer X-Sum=7"`}, true},
+	{"trailer that says who is asking", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Forwarded-Port: 1\r\nx-real-ip: 10.0.0.1\r\nX-Original-Uri: /\r\nX-Sum: 7\r\n\r\n", []string{`200 "POST /|x||trailer X-Sum=7"`}, true},
 	{"trailer not announced", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 7\r\n\r\n", []string{`200 "POST /|x||trailer X-Sum=7"`}, true},
 	{"pipelined", strings.Repeat("GET /a HTTP/1.1\r\nHost: x\r\n\r\nPOST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi", 2),
 		[]string{`200 "GET /a|x|"`, `200 "POST /b|x|hi"`, `200 "GET /a|x|"`, `200 "POST /b|x|hi"`}, true},
