@@ -46,9 +46,12 @@ func (b *requestBody) read(p []byte, beforeBlock func() error) (int, error) {
 }
 
 // Arriving reports whether bytes of the body are here although nobody has
-// asked for them: a client with "Expect: 100-continue" that does not wait.
+// asked for them, from a client with "Expect: 100-continue" that does not wait,
+// or whether somebody is reading, and thereby has asked.
 func (b *requestBody) Arriving() bool {
-	b.mu.Lock()
+	if !b.mu.TryLock() {
+		return true
+	}
 	defer b.mu.Unlock()
 	return b.x != nil && (b.x.in.buffered() > 0 || b.x.conn.wire.state() == socketReady)
 }

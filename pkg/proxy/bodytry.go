@@ -60,10 +60,15 @@ func (t *bodyTry) readKept(p []byte) (n int, kept bool, err error) {
 	return 0, len(p) == 0, nil
 }
 
-// Arriving tells whether the client sends the body without waiting for "100 Continue".
+// Arriving tells whether there is something to send already: kept from an earlier try, or since the client does not wait for
+// "100 Continue".
 func (t *bodyTry) Arriving() bool {
-	from, ok := t.body.from.(interface{ Arriving() bool })
-	return ok && from.Arriving()
+	b := t.body
+	b.mu.Lock()
+	kept := b.current == t && t.offset < len(b.ahead)
+	b.mu.Unlock()
+	from, ok := b.from.(interface{ Arriving() bool })
+	return kept || ok && from.Arriving()
 }
 
 // Beneath implements http1.Wrapper: once more was read than is kept, and nobody wants a copy, the rest need not pass through here. A

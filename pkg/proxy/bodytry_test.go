@@ -36,6 +36,22 @@ func TestOneTryReads(t *testing.T) {
 	}
 }
 
+// TestArriving: what was kept for the next try need not be waited for.
+func TestArriving(t *testing.T) {
+	b := &clientBody{from: strings.NewReader("hello"), length: 5}
+	first := b.try().(*bodyTry)
+	if first.Arriving() {
+		t.Error("nothing is here")
+	}
+	_, _ = io.ReadAll(first)
+	if b.again(); !b.try().(*bodyTry).Arriving() {
+		t.Error("what was kept is here")
+	}
+	if first.Arriving() {
+		t.Error("it is another's")
+	}
+}
+
 // TestTryWhileReading: a try may end while its transport waits for the client. The next one loses nothing, and what the client sends
 // from then on is its own.
 func TestTryWhileReading(t *testing.T) {
