@@ -73,6 +73,9 @@ func (f *objectFlags) clusterOptions() (source.ClusterOptions, *rest.Config, err
 		SecretsByName: f.secretsByName,
 		Pods:          f.pods,
 	}
+	if o.SecretsByName {
+		o.References = resolve.References(resolved.AnnotationPrefixes)
+	}
 	if f.namespaceSelector != "" {
 		if o.NamespaceSelector, err = labels.Parse(f.namespaceSelector); err != nil {
 			return o, nil, err

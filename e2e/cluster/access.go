@@ -107,7 +107,7 @@ func (c *Cluster) bind(ctx context.Context, account Account, role *rbacv1.Cluste
 // Identity returns the path of a kubeconfig of a user, in a group unless that is empty, as the cluster's authority vouches for it:
 // "system:kube-proxy", or "admin" in "system:masters". It goes with the cluster.
 func (c *Cluster) Identity(name, group string) (kubeconfig string, err error) {
-	pair, err := c.authority.client(name, group)
+	pair, err := c.authority.Client(name, group)
 	if err != nil {
 		return "", err
 	}

@@ -98,11 +98,11 @@ func (c *Cluster) makeIdentities() (err error) {
 	if err != nil {
 		return err
 	}
-	admin, err := c.authority.client("admin", "system:masters")
+	admin, err := c.authority.Client("admin", "system:masters")
 	if err != nil {
 		return err
 	}
-	kubelets, err := c.authority.client("kube-apiserver-kubelet-client", "system:masters")
+	kubelets, err := c.authority.Client("kube-apiserver-kubelet-client", "system:masters")
 	if err != nil {
 		return err
 	}

@@ -86,9 +86,9 @@ func (a *Authority) server(names []string, newKey func() (crypto.Signer, error))
 	return a.sign(template, key)
 }
 
-// client makes a certificate that the API server takes for the user, in group
+// Client makes a certificate that the API server takes for the user, in group
 // unless that is empty.
-func (a *Authority) client(user, group string) (KeyPair, error) {
+func (a *Authority) Client(user, group string) (KeyPair, error) {
 	subject := pkix.Name{CommonName: user}
 	if group != "" {
 		subject.Organization = []string{group}

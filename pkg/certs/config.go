@@ -1,10 +1,12 @@
 package certs
 
 import (
+	"bytes"
 	"crypto/tls"
 	"slices"
 
 	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
 )
 
 // Config is the TLS configuration of a listener: what the Table says for the server name that a client asks for, HTTP/2 before
@@ -16,15 +18,15 @@ func (s *Selector) Config() *tls.Config { return s.base }
 
 // newBase makes the configuration that stands for the default settings and holds the keys of session tickets for all others.
 func (s *Selector) newBase() *tls.Config {
-	config := s.newConfig(policy.DefaultTLS())
+	config := s.newConfig(variant{TLS: policy.DefaultTLS()})
 	config.GetConfigForClient = s.configFor
 	config.GetEncryptedClientHelloKeys = s.echKeys
 	return config
 }
 
 // newConfig does not clone, since a clone would keep the keys of its time; one without keys of its own uses those of the listener's.
-func (s *Selector) newConfig(of policy.TLS) *tls.Config {
-	return &tls.Config{
+func (s *Selector) newConfig(of variant) *tls.Config {
+	config := &tls.Config{
 		MinVersion:             of.Min,
 		MaxVersion:             of.Max,
 		CipherSuites:           of.CipherSuites(),
@@ -35,6 +37,10 @@ func (s *Selector) newConfig(of policy.TLS) *tls.Config {
 		WrapSession:            s.wrapSession,
 		UnwrapSession:          s.unwrapSession,
 	}
+	if of.asks != nil {
+		s.askClients(config, of.asks)
+	}
+	return config
 }
 
 // configFor is what a client may agree on with the host it asks for; nil is the listener's own configuration.
@@ -49,8 +55,9 @@ func (s *Selector) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		return nil, nil
 	}
 	var buffer [maxName]byte
-	wanted := t.Handshake(canonicalName(hello.ServerName, &buffer))
-	if wanted == policy.DefaultTLS() {
+	name := canonicalName(hello.ServerName, &buffer)
+	wanted := variant{TLS: t.Handshake(name), asks: t.CertificateRequest(name)}
+	if wanted == (variant{TLS: policy.DefaultTLS()}) {
 		return nil, nil
 	}
 	return s.variant(wanted), nil
@@ -67,8 +74,14 @@ func (s *Selector) echKeys(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey,
 // maxVariants bounds what is kept of settings that no host has any more.
 const maxVariants = 256
 
+// variant is what makes a configuration differ from others.
+type variant struct {
+	policy.TLS
+	asks *route.CertificateRequest // nil asks for no client certificate
+}
+
 // variant gives the configuration for settings, one for all hosts that share them.
-func (s *Selector) variant(of policy.TLS) *tls.Config {
+func (s *Selector) variant(of variant) *tls.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	config := s.variants[of]
@@ -92,14 +105,15 @@ func (s *Selector) wrapSession(state tls.ConnectionState, session *tls.SessionSt
 
 func (s *Selector) unwrapSession(ticket []byte, state tls.ConnectionState) (*tls.SessionState, error) {
 	session, err := s.base.DecryptTicket(ticket, state)
-	if err != nil || session == nil {
+	if err != nil || session == nil || !marked(session, sessionName(state.ServerName)) {
 		return nil, err
 	}
-	name := string(sessionName(state.ServerName))
-	if !slices.ContainsFunc(session.Extra, func(extra []byte) bool { return string(extra) == name }) {
-		return nil, nil
-	}
 	return session, nil
+}
+
+// marked tells whether a session was made with this among its extra fields.
+func marked(session *tls.SessionState, mark []byte) bool {
+	return slices.ContainsFunc(session.Extra, func(extra []byte) bool { return bytes.Equal(extra, mark) })
 }
 
 // sessionName marks what is ours among the extra fields of a session.

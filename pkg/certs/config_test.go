@@ -96,12 +96,12 @@ func TestVariantsAreFew(t *testing.T) {
 	s := newSelector(t, serving(sites(t, nil)), nil)
 	of := policy.DefaultTLS()
 	of.Min = tls.VersionTLS13
-	if s.variant(of) != s.variant(of) {
+	if s.variant(variant{TLS: of}) != s.variant(variant{TLS: of}) {
 		t.Error("the same settings have two configurations")
 	}
 	for version := range uint16(10 * maxVariants) {
 		of.Max = version
-		s.variant(of)
+		s.variant(variant{TLS: of})
 	}
 	if n := len(s.variants); n > maxVariants {
 		t.Errorf("%d are kept", n)

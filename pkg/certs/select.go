@@ -30,7 +30,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
@@ -61,7 +60,7 @@ type Selector struct {
 	acme     *Issuer     // nil without ACME
 
 	mu       sync.Mutex
-	variants map[policy.TLS]*tls.Config // for hosts with settings of their own
+	variants map[variant]*tls.Config // for hosts with settings of their own
 }
 
 // New makes a Selector and its self-signed fallback certificate. observer may be nil.
@@ -70,7 +69,7 @@ func New(tables Tables, observer Observer) (*Selector, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Selector{tables: tables, fallback: fallback, observer: observer, now: time.Now, variants: map[policy.TLS]*tls.Config{}}
+	s := &Selector{tables: tables, fallback: fallback, observer: observer, now: time.Now, variants: map[variant]*tls.Config{}}
 	s.base = s.newBase()
 	return s, nil
 }

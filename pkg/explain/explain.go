@@ -25,6 +25,7 @@ type Explanation struct {
 	Settings    []Setting          `json:"settings,omitempty"`
 	Backend     *Backend           `json:"backend,omitempty"`
 	Certificate *Certificate       `json:"certificate,omitempty"`
+	ClientCert  *ClientCert        `json:"clientCertificate,omitempty"`
 	Diagnostics []route.Diagnostic `json:"diagnostics,omitempty"`
 	Generation  uint64             `json:"generation"`
 }
@@ -107,6 +108,7 @@ type Backend struct {
 	Protocol  string     `json:"protocol"`
 	Origin    string     `json:"origin,omitempty"` // of the Service; empty when there is none
 	Detail    string     `json:"detail,omitempty"` // why there is no endpoint
+	TLS       string     `json:"tls,omitempty"`    // what is wanted of TLS to endpoints
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 }
 
@@ -127,6 +129,17 @@ type Certificate struct {
 	Match  string    `json:"match"`          // "name", "default" or "self-signed"
 	Why    string    `json:"why,omitempty"`  // it is not a certificate for this name
 	Note   string    `json:"note,omitempty"` // expired, not valid yet, wrong name
+}
+
+// ClientCert is what is wanted of the client's certificate.
+type ClientCert struct {
+	Verify     string `json:"verify"` // "on", "off", "optional" or "optional_no_ca"
+	Depth      int    `json:"depth"`
+	CommonName string `json:"commonName,omitempty"` // an expression
+	Secret     string `json:"secret,omitempty"`     // with the CAs; empty where they cannot be used
+	CAs        int    `json:"cas"`
+	Lists      int    `json:"revocationLists"`
+	Origin     string `json:"origin"`
 }
 
 // Explain finds out what t does with r. It fails only when r cannot be read as a request at all.

@@ -33,7 +33,10 @@ func (x *run) all() {
 	}
 	found := x.lookup()
 	x.certificate()
-	if found && x.early() && x.access() && x.body() {
+	if !found && x.request.tls {
+		x.clientCert()
+	}
+	if found && x.lets() && x.access() && x.body() {
 		x.forward()
 	}
 	x.sortPhases()
@@ -89,6 +92,14 @@ func (x *run) normalise() bool {
 	return true
 }
 
+// lets runs what comes before a backend is looked at. The client's certificate goes before a redirect, but for plain HTTP.
+func (x *run) lets() bool {
+	if x.request.tls {
+		return x.clientCert() && x.early()
+	}
+	return x.early() && x.clientCert()
+}
+
 // early runs the policy's own decisions and tells whether the request goes on.
 func (x *run) early() bool {
 	r, set := x.request, x.match.Route.Policy
@@ -141,6 +152,7 @@ func (x *run) access() bool {
 	r := x.match.Route
 	x.backend = x.chooseBackend()
 	x.describeBackend()
+	x.describeUpstreamTLS(r.UpstreamTLS)
 	reason, cause := r.Broken, ""
 	if x.backend != nil {
 		cause = x.backend.Detail
@@ -150,6 +162,8 @@ func (x *run) access() bool {
 	}
 	switch {
 	case reason != "":
+	case x.backend != nil && x.spokenSecurely() && r.UpstreamTLS != nil && r.UpstreamTLS.Broken != "":
+		reason, cause = r.UpstreamTLS.Broken, x.upstreamCause(r.UpstreamTLS)
 	case x.backend == nil:
 		reason = policy.NoService
 	case len(x.backend.Endpoints) > 0:

@@ -17,6 +17,7 @@ func (e *Explanation) Text(verbose bool) string {
 	w.settings(e, verbose)
 	w.backend(e)
 	w.certificate(e.Certificate)
+	w.clientCert(e.ClientCert)
 	if verbose {
 		w.phases(e.Phases)
 	}
@@ -104,6 +105,9 @@ func (w *page) backend(e *Explanation) {
 		return
 	}
 	w.line("backend", fmt.Sprintf("%s over %s, %s", b.Name, b.Protocol, b.Origin))
+	if b.TLS != "" {
+		w.line("  tls", b.TLS)
+	}
 	for _, ep := range b.Endpoints {
 		w.line("  "+ep.State, strings.Join(nonEmpty(ep.Address, prefixed("pod ", ep.Pod), prefixed("node ", ep.Node), prefixed("zone ", ep.Zone)), ", "))
 	}

@@ -22,6 +22,7 @@ type Key struct {
 	Doc       string // one sentence or two
 
 	parse func(*Set, string) error
+	spoil func(*Set) // what a value leaves that cannot be used, besides Deny; may be nil
 }
 
 // ID is the annotation name, or the ConfigMap key where there is no annotation.
@@ -85,7 +86,7 @@ func Keys() []*Key { return keyList() }
 var keyList = sync.OnceValue(func() []*Key {
 	var keys []*Key
 	for _, group := range [][]Key{
-		redirectKeys(), hstsKeys(), acmeKeys(), tlsKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), retryKeys(), headerKeys(),
+		redirectKeys(), hstsKeys(), acmeKeys(), tlsKeys(), clientCertKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), upstreamTLSKeys(), retryKeys(), headerKeys(),
 		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(), streamKeys(),
 		acceptedKeys(), unsupportedKeys(), refusedKeys(),
 	} {
@@ -126,6 +127,7 @@ func Parse(base *Set, in Input) (*Set, []Problem) {
 		p.annotation(name)
 	}
 	p.canaryAlone()
+	p.complete()
 	return p.result(), p.problems
 }
 
@@ -232,6 +234,9 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 		}
 		if key.Bad == DenyAccess || problem.Reason != bad {
 			p.set.Deny = problem.Reason
+			if key.spoil != nil {
+				key.spoil(p.set)
+			}
 			problem.Error, problem.Effect = true, p.deniedEffect()
 		}
 		p.problems = append(p.problems, problem)
@@ -239,6 +244,25 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 	}
 	set.settings = append(set.settings, Setting{Key: key, Value: value, Origin: origin})
 	p.set = &set
+}
+
+// complete closes the paths of an Ingress with an option that restricts and needs another one to say how.
+func (p *parser) complete() {
+	if p.set == nil {
+		return
+	}
+	p.needs(incompleteClientCert(p.set), "auth-tls-secret")
+	p.needs(incompleteUpstreamTLS(p.set), "proxy-ssl-secret")
+}
+
+func (p *parser) needs(option, other string) {
+	if option == "" {
+		return
+	}
+	written := p.set.wrote(option)
+	p.set.Deny = BadAnnotation
+	p.problems = append(p.problems, Problem{Origin: written.Origin, Reason: BadAnnotation, Error: true, Effect: p.deniedEffect(),
+		Message: fmt.Sprintf("%s %q: want %s beside it, without which it cannot be done", option, written.Value, other)})
 }
 
 // partial is a parse error of a value of which the rest was used, or in place of which something else applies, as effect says.

@@ -122,7 +122,7 @@ func TestBadValuesKeepTheDefaultAndSaySo(t *testing.T) {
 // TestRestrictionsFailClosed: an option that says who gets in and cannot be honoured lets nobody in.
 func TestRestrictionsFailClosed(t *testing.T) {
 	for _, name := range []string{"auth-url", "auth-type", "auth-secret", "whitelist-source-range", "denylist-source-range", "limit-rps",
-		"auth-tls-secret", "satisfy", "enable-modsecurity", "canary", "limit-connections", "auth-snippet"} {
+		"satisfy", "enable-modsecurity", "canary", "limit-connections", "auth-snippet"} {
 		set, problems := parseOne("nginx.ingress.kubernetes.io/"+name, "some-value")
 		if set.Deny == "" || len(problems) != 1 || !problems[0].Error {
 			t.Errorf("%s: want paths closed and an error, got deny %q and %+v", name, set.Deny, problems)

@@ -33,6 +33,13 @@ const (
 	// Misdirected is a request that came by the TLS of another host (RFC 9110 section 15.5.20).
 	Misdirected Reason = "misdirected"
 	Internal    Reason = "internal-error"
+
+	NoClientCertificate     Reason = "no-client-certificate"
+	BadClientCertificate    Reason = "bad-client-certificate"
+	ClientCertificateDenied Reason = "client-certificate-denied"
+	// EndpointUntrusted is an endpoint whose certificate does not pass proxy-ssl-verify.
+	EndpointUntrusted Reason = "endpoint-untrusted"
+	EndpointTLS       Reason = "endpoint-tls"
 )
 
 // Reasons found when objects are read; those with a status also answer requests.
@@ -77,6 +84,8 @@ const (
 	BadTCPService          Reason = "bad-tcp-service"
 	UDPService             Reason = "udp-service"
 	PortUnavailable        Reason = "port-unavailable"
+	ClientCAUnavailable    Reason = "client-ca-unavailable"
+	UpstreamTLSUnavailable Reason = "upstream-tls-unavailable"
 )
 
 // ReasonDoc explains a Reason to the person who meets it.
@@ -131,7 +140,12 @@ func answerReasons() []ReasonDoc {
 		{ClientClosed, 499, "The client went away before the answer was complete.", "Nothing to do here; look at the client's timeout."},
 		{HTTPSRedirect, 308, "The host has a TLS section, so plain HTTP is redirected to HTTPS.", "Set ssl-redirect: \"false\" on the Ingress to serve plain HTTP too."},
 		{NotReady, 503, "Usher has not built its first table yet.", "Wait for /readyz; if it stays, look at Usher's log for the API server's answer."},
-		{Misdirected, 421, "The request is for a host with ssl-passthrough, and came on a connection that was made for another host.", "Nothing to do here: the client is to make a connection of its own for the host."},
+		{NoClientCertificate, 400, "The host wants a client certificate (auth-tls-secret), and the client showed none.", "Configure the client with a certificate by a CA of auth-tls-secret; plain HTTP has none, so leave ssl-redirect on."},
+		{BadClientCertificate, 400, "The client's certificate does not pass: expired, revoked, too long a chain, or by no CA of auth-tls-secret.", "The access log's error field says why; renew the certificate, or complete ca.crt or ca.crl in the Secret."},
+		{ClientCertificateDenied, 403, "The common name of the client's certificate does not match auth-tls-match-cn.", "The access log's error field names it; change auth-tls-match-cn, or the certificate."},
+		{EndpointUntrusted, 502, "The endpoint's certificate does not pass proxy-ssl-verify.", "The access log's error field says why: compare the certificate with ca.crt of proxy-ssl-secret and with proxy-ssl-name."},
+		{EndpointTLS, 502, "The TLS handshake with the endpoint failed.", "The access log's error field says how; check backend-protocol, proxy-ssl-protocols and proxy-ssl-ciphers, and whether the endpoint wants a client certificate."},
+		{Misdirected, 421, "The request is for a host with ssl-passthrough or client certificates, and came on a connection that was made for another host.", "Nothing to do here: the client is to make a connection of its own for the host."},
 		{Internal, 500, "Usher failed while it handled the request.", "This is a bug: report it with the log record of this request id."},
 	}
 }
@@ -177,6 +191,8 @@ func objectReasons() []ReasonDoc {
 		{BadTCPService, 0, "An entry of the ConfigMap of TCP services cannot be used.", "Write \"PORT\": namespace/service:port as the message says."},
 		{UDPService, 0, "An entry of the ConfigMap of UDP services, which are not forwarded.", "Give the Service type LoadBalancer or NodePort."},
 		{PortUnavailable, 0, "The port of a TCP service cannot be listened on.", "Free the port, or give the container the right to open it; ports below 1024 need NET_BIND_SERVICE."},
+		{ClientCAUnavailable, 503, "The Secret of auth-tls-secret is missing, in another namespace, or holds no usable CA, so no client can be judged.", "Create the Secret in the Ingress's namespace, with ca.crt (PEM) and if you like ca.crl."},
+		{UpstreamTLSUnavailable, 503, "The Secret of proxy-ssl-secret is missing, in another namespace, or lacks what the options need.", "Create the Secret in the Ingress's namespace: ca.crt (PEM) for proxy-ssl-verify, tls.crt and tls.key for a client certificate."},
 		{UnsupportedProtocol, 503, "The backend's protocol is not one Usher speaks.", "Use HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP."},
 	}
 }

@@ -40,10 +40,7 @@ func unsupportedKeys() []Key {
 		later: "from-to-www-redirect permanent-redirect permanent-redirect-code temporal-redirect temporal-redirect-code " +
 			"relative-redirects use-port-in-redirects rewrite-target use-regex app-root server-alias " +
 			"x-forwarded-prefix custom-headers connection-proxy-header proxy-redirect-from proxy-redirect-to proxy-cookie-domain " +
-			"proxy-cookie-path service-upstream proxy-ssl-secret proxy-ssl-name proxy-ssl-server-name proxy-ssl-verify-depth " +
-			"proxy-ssl-protocols proxy-ssl-ciphers " +
-			"auth-tls-pass-certificate-to-upstream " +
-			"auth-tls-verify-depth auth-tls-error-page auth-realm auth-secret-type auth-method auth-signin " +
+			"proxy-cookie-path service-upstream auth-realm auth-secret-type auth-method auth-signin " +
 			"auth-signin-redirect-param auth-response-headers auth-request-redirect auth-always-set-cookie auth-proxy-set-headers " +
 			"auth-cache-key auth-cache-duration auth-keepalive auth-keepalive-share-vars auth-keepalive-requests " +
 			"auth-keepalive-timeout enable-global-auth enable-cors cors-allow-origin cors-allow-methods cors-allow-headers " +
@@ -56,8 +53,7 @@ func unsupportedKeys() []Key {
 	// These restrict who gets in: closed, not skipped.
 	return append(keys, recognised(Unsupported, DenyAccess, map[string]string{
 		later: "auth-type auth-secret auth-url satisfy allowlist-source-range whitelist-source-range " +
-			"denylist-source-range auth-tls-secret auth-tls-verify-client auth-tls-match-cn " +
-			"proxy-ssl-verify secure-backends grpc-backend",
+			"denylist-source-range secure-backends grpc-backend",
 	})...)
 }
 

@@ -29,6 +29,9 @@ type Set struct {
 	TLS       TLS
 	Stream    Stream
 
+	ClientCert  ClientCert
+	UpstreamTLS UpstreamTLS
+
 	TicketKey       TicketKey // from the ConfigMap only, like what follows
 	RejectHandshake bool      // no certificate, no handshake
 
@@ -65,6 +68,8 @@ func Default() *Set {
 		Mirror:    defaultMirror(),
 		TLS:       DefaultTLS(),
 		Stream:    defaultStream(),
+
+		ClientCert: defaultClientCert(), UpstreamTLS: defaultUpstreamTLS(),
 	}
 }
 
@@ -90,8 +95,16 @@ func (s *Set) Settings() []Setting {
 }
 
 // Wrote tells whether somebody wrote the option of this name, also if the value is the default.
-func (s *Set) Wrote(name string) bool {
-	return slices.ContainsFunc(s.settings, func(w Setting) bool { return w.Key.Name == name })
+func (s *Set) Wrote(name string) bool { return s.wrote(name).Key != nil }
+
+// wrote is what somebody wrote for the option of this name, the last and strongest of it; the zero Setting if nobody did.
+func (s *Set) wrote(name string) Setting {
+	for _, w := range slices.Backward(s.settings) {
+		if w.Key.Name == name {
+			return w
+		}
+	}
+	return Setting{}
 }
 
 // Request is what a decision may know about a request. Host is without port and in lower case; Path is the normalised path, Target

@@ -2,8 +2,6 @@ package pool
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -46,32 +44,13 @@ func (d *dialer) to(k Key) func(context.Context) (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		conn := tls.Client(socket, config)
-		if err := conn.HandshakeContext(ctx); err != nil {
+		conn, err := shake(ctx, socket, config)
+		if err != nil {
 			_ = socket.Close()
-			return nil, fmt.Errorf("TLS handshake: %w", err)
-		}
-		if k.Protocol == H2 && conn.ConnectionState().NegotiatedProtocol != "h2" {
-			_ = socket.Close()
-			return nil, errors.New("TLS handshake: the endpoint does not offer HTTP/2")
+			return nil, err
 		}
 		return conn, nil
 	}
-}
-
-// clientTLS does not verify the endpoint's certificate, as ingress-nginx by default: inside a cluster it names no address anyway.
-func clientTLS(k Key) *tls.Config {
-	config := &tls.Config{
-		InsecureSkipVerify: true,
-		ServerName:         k.TLS.ServerName,
-		ClientSessionCache: tls.NewLRUClientSessionCache(8),
-		NextProtos:         []string{"http/1.1"},
-		MinVersion:         tls.VersionTLS12,
-	}
-	if k.Protocol == H2 {
-		config.NextProtos = []string{"h2"}
-	}
-	return config
 }
 
 func (d *dialer) plain(address string) func(context.Context) (net.Conn, error) {

@@ -25,6 +25,8 @@ const (
 	BadRequest        // the request cannot be sent as HTTP
 	Canceled          // the client went away
 	Busy              // no connection may be made now
+	Untrusted         // the endpoint's certificate does not pass
+	Handshake         // TLS failed for another reason
 )
 
 // Error is a request that failed.
@@ -83,8 +85,11 @@ func causeOf(e *http1.Error) Cause {
 	case "dial":
 		return dialCause(e.Err)
 	}
-	if e.Timeout() {
+	switch {
+	case e.Timeout():
 		return Timeout
+	case isAlert(e.Err):
+		return Handshake // TLS 1.3 tells after the handshake that the endpoint does not like our certificate
 	}
 	return Reset
 }
@@ -104,6 +109,12 @@ func dialCause(err error) Cause {
 	var t interface{ Timeout() bool }
 	if errors.As(err, &t) && t.Timeout() {
 		return Timeout
+	}
+	switch {
+	case errors.Is(err, errUntrusted):
+		return Untrusted
+	case errors.Is(err, errHandshake):
+		return Handshake
 	}
 	return Refused
 }

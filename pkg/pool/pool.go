@@ -51,12 +51,6 @@ func (p Protocol) String() string {
 	return "HTTP"
 }
 
-// TLS says how an endpoint's certificate is dealt with. The zero value is ingress-nginx's default: no name is sent and nothing is
-// verified.
-type TLS struct {
-	ServerName string // sent as SNI; empty sends none
-}
-
 // Key identifies an endpoint. The same address spoken to in two ways is two endpoints.
 type Key struct {
 	Address  string // "10.0.3.7:8080", "[fd00::7]:8080" or "name.example.com:443"

@@ -29,7 +29,7 @@ func BenchmarkEndpointChange(b *testing.B) {
 	p := New(Options{Pool: pool.New(pool.Options{})})
 	p.Prepare(&route.Table{Backends: backends})
 	for _, backend := range backends {
-		p.bindings.find(backend, pool.HTTP1)
+		p.bindings.find(backend, way{protocol: pool.HTTP1})
 	}
 	tables := [2][]*route.Backend{backends, append([]*route.Backend(nil), backends...)}
 	changed := *backends[7919]
@@ -51,7 +51,7 @@ func TestBindings(t *testing.T) {
 	if count() != 0 {
 		t.Error("backends that nobody asked for have endpoints")
 	}
-	used, transit := p.bindings.find(first[1], pool.HTTP1)
+	used, transit := p.bindings.find(first[1], way{protocol: pool.HTTP1})
 	if transit || count() != 3 {
 		t.Errorf("transit %v, %d endpoints", transit, count())
 	}
@@ -66,11 +66,11 @@ func TestBindings(t *testing.T) {
 	if count() != 3 {
 		t.Errorf("%d endpoints after Settle", count())
 	}
-	after, transit := p.bindings.find(&changed, pool.HTTP1)
+	after, transit := p.bindings.find(&changed, way{protocol: pool.HTTP1})
 	if transit || after.endpoints[1] != used.endpoints[0] || after.group != used.group {
 		t.Error("an endpoint that both have was made anew")
 	}
-	late, transit := p.bindings.find(first[1], pool.HTTP1) // a request that still has the first table
+	late, transit := p.bindings.find(first[1], way{protocol: pool.HTTP1}) // a request that still has the first table
 	if !transit || late.endpoints[0] != used.endpoints[0] || count() != 4 {
 		t.Errorf("transit %v, %d endpoints", transit, count())
 	}
@@ -81,7 +81,7 @@ func TestBindings(t *testing.T) {
 	p.Prepare(&route.Table{Backends: first}) // and back again, before Settle
 	p.Prepare(&route.Table{Backends: second})
 	p.Settle()
-	if again, _ := p.bindings.find(&changed, pool.HTTP1); again != after || count() != 3 {
+	if again, _ := p.bindings.find(&changed, way{protocol: pool.HTTP1}); again != after || count() != 3 {
 		t.Errorf("%d endpoints after a swap that was taken back", count())
 	}
 	p.Prepare(&route.Table{})

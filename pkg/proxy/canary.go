@@ -47,7 +47,7 @@ func (x *exchange) holds(b *route.Backend) bool {
 		_, ok := x.table.StickyKeys.Session(token, b.Name)
 		return ok
 	}
-	members, transit := x.proxy.bindings.find(b, x.protocol(b))
+	members, transit := x.proxy.bindings.find(b, x.way(b))
 	_, ok := members.tokens(x.table.StickyKeys).index[token]
 	if transit {
 		x.proxy.bindings.release(members)

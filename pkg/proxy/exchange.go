@@ -22,6 +22,9 @@ type exchange struct {
 	set   *policy.Set    // the route's, or the controller's where there is no route
 	ask   policy.Request // the request as policies see it
 
+	cert *shownCert         // the client's certificate; nil where nobody wants one
+	auth *policy.ClientCert // who wants it
+
 	forwarded forwarded // what the client's proxies say, if they are trusted
 	host      string    // Host sent upstream, and X-Forwarded-Host: as the client wrote it
 
@@ -74,6 +77,7 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) reset() {
 	x.w, x.r, x.table, x.set = nil, nil, nil, nil
 	x.match, x.ask, x.forwarded, x.host = route.Match{}, policy.Request{}, forwarded{}, ""
+	x.cert, x.auth = nil, nil
 	x.body, x.out, x.members, x.endpoint, x.response, x.failure = nil, nil, nil, nil, nil, nil
 	x.blank, x.url = http.Request{}, url.URL{}
 	clear(x.call.Fields)

@@ -23,6 +23,19 @@ func (x *exchange) fail(reason policy.Reason) bool {
 	return x.failWith(status, reason)
 }
 
+// said is what nginx's pages say beside the status, where people know it by that.
+func said(reason policy.Reason) string {
+	switch reason {
+	case policy.NoClientCertificate:
+		return "No required SSL certificate was sent"
+	case policy.BadClientCertificate:
+		return "The SSL certificate error"
+	case policy.ClientCertificateDenied:
+		return "client certificate unauthorized"
+	}
+	return ""
+}
+
 // failWith answers with a status and a reason. If the endpoint's answer was begun, all that is left is to cut it.
 func (x *exchange) failWith(status int, reason policy.Reason) bool {
 	x.record.Reason = reason
@@ -44,7 +57,7 @@ func (x *exchange) failWith(status int, reason policy.Reason) bool {
 	if isGRPC(x.r.Header) {
 		grpcStatus(h, status, reason)
 	}
-	x.writePage(status, Page{Status: status, Reason: x.shown(reason), ID: x.record.ID})
+	x.writePage(status, Page{Status: status, Text: said(reason), Reason: x.shown(reason), ID: x.record.ID})
 	return true
 }
 
@@ -84,6 +97,7 @@ func (x *exchange) writePage(status int, page Page) {
 // Page is the body of an answer that Usher makes itself.
 type Page struct {
 	Status int
+	Text   string // a sentence; empty is not shown
 	Reason string // empty is not shown
 	ID     string // of the request; empty is not shown
 }
@@ -95,6 +109,9 @@ func (p Page) Render(accept string, h http.Header) []byte {
 		h["Content-Type"] = []string{"application/json"}
 		b := append([]byte(`{"status":`), strconv.Itoa(p.Status)...)
 		b = appendJSON(append(b, `,"error":`...), text)
+		if p.Text != "" {
+			b = appendJSON(append(b, `,"message":`...), p.Text)
+		}
 		if p.Reason != "" {
 			b = appendJSON(append(b, `,"reason":`...), p.Reason)
 		}
@@ -106,6 +123,9 @@ func (p Page) Render(accept string, h http.Header) []byte {
 	h["Content-Type"] = []string{"text/html; charset=utf-8"}
 	title := strconv.Itoa(p.Status) + " " + text
 	b := []byte("<!doctype html>\n<title>" + title + "</title>\n<h1>" + title + "</h1>\n")
+	if p.Text != "" {
+		b = append(b, "<p>"+escapeHTML(p.Text)+"</p>\n"...)
+	}
 	if p.Reason != "" {
 		b = append(b, "<p>Reason: <code>"+escapeHTML(p.Reason)+"</code></p>\n"...)
 	}
@@ -134,6 +154,8 @@ func escapeHTML(s string) string {
 func grpcStatus(h http.Header, status int, reason policy.Reason) {
 	code := "14" // UNAVAILABLE
 	switch status {
+	case http.StatusForbidden:
+		code = "7" // PERMISSION_DENIED
 	case http.StatusNotFound:
 		code = "12" // UNIMPLEMENTED
 	case http.StatusBadRequest, http.StatusInternalServerError:
@@ -164,6 +186,10 @@ func reasonOf(cause pool.Cause) policy.Reason {
 		return policy.EndpointUnresolved
 	case pool.Busy:
 		return policy.Overloaded
+	case pool.Untrusted:
+		return policy.EndpointUntrusted
+	case pool.Handshake:
+		return policy.EndpointTLS
 	}
 	return policy.EndpointRefused
 }

@@ -186,7 +186,7 @@ func TestTLSUpstream(t *testing.T) {
 	}
 	wrong := newRig(t, tableOf([]string{app(t, echo)}, with(speaks(policy.HTTPS))))
 	res, _ = wrong.get("/")
-	status(t, res, 502, policy.EndpointRefused)
+	status(t, res, 502, policy.EndpointTLS)
 }
 
 // TestAppProtocol: the Service's word counts where the route says nothing.

@@ -30,6 +30,7 @@ func (x *exchange) headers() bool {
 	h := x.r.Header
 	came := x.sift(h)
 	x.identify(&came)
+	x.vouch()
 	x.out = &x.blank
 	if x.body != nil {
 		x.out = new(http.Request) // a transport may hold it for a moment longer than the request takes
@@ -142,6 +143,7 @@ func (x *exchange) sift(h http.Header) (came cameWith) {
 			came.forwardedHost = values
 		case "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-Scheme", "X-Scheme", "X-Real-Ip",
 			"X-Original-Forwarded-For", "X-Original-Forwarded-Host",
+			"Ssl-Client-Cert", "Ssl-Client-Verify", "Ssl-Client-Subject-Dn", "Ssl-Client-Issuer-Dn",
 			"Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Transfer-Encoding", "Trailer", "Proxy":
 		case "X-Request-Id":
 			if x.record.ID == "" {
@@ -151,6 +153,9 @@ func (x *exchange) sift(h http.Header) (came cameWith) {
 			continue
 		}
 		delete(h, name)
+	}
+	if x.set.Headers.KeepUnderscores {
+		dropLookalikes(h)
 	}
 	asked := false
 	if came.connection != nil {

@@ -14,7 +14,7 @@ import (
 
 // pick finds the endpoints that may have the request. Which of them gets it is chosen for each try, by next.
 func (x *exchange) pick() bool {
-	x.members, x.transit = x.proxy.bindings.find(x.record.Backend, x.protocol(x.record.Backend))
+	x.members, x.transit = x.proxy.bindings.find(x.record.Backend, x.way(x.record.Backend))
 	if check := &x.set.Health.Check; check.Path != "" {
 		x.members.group.Watch(pool.Check(*check), x.members.endpoints[:x.members.ready])
 	}
@@ -42,6 +42,15 @@ func (x *exchange) protocol(b *route.Backend) pool.Protocol {
 		}
 	}
 	return pool.HTTP1
+}
+
+// way is the protocol, and where that has TLS what the route wants of it.
+func (x *exchange) way(b *route.Backend) way {
+	w := way{protocol: x.protocol(b)}
+	if w.protocol == pool.HTTP1TLS || w.protocol == pool.H2 {
+		w.tls = x.match.Route.UpstreamTLS
+	}
+	return w
 }
 
 // next chooses the endpoint for one more try, never one that was tried already, and nil when none is left. An endpoint whose

@@ -5,7 +5,7 @@
 //
 //	client    client.go   who is asking: address, scheme and host, by headers only if the peer is trusted
 //	route     route.go    host and path -> route; 404
-//	redirect  route.go    http to https, closed routes
+//	redirect  route.go    http to https, closed routes; clientcert.go: who the client is by its certificate
 //	access    route.go    broken routes and backends without endpoints: 503
 //	body      body.go     size limit, buffering
 //	headers   headers.go  what the endpoint is told
@@ -71,6 +71,7 @@ type Proxy struct {
 	mirrors  chan struct{} // places for copies in flight
 	copied   atomic.Int64  // bytes of room that bodies have which are kept for copies
 	buffers  sync.Pool
+	judged   judgements
 }
 
 // New returns a Proxy. Before a table is swapped in, give it to Prepare, and after that to Settle.

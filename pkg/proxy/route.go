@@ -25,7 +25,7 @@ func (x *exchange) route() bool {
 		return x.healthy()
 	}
 	if x.match.Route == nil {
-		return x.fail(x.match.Reason)
+		return x.r.TLS != nil && x.clientCert() || x.fail(x.match.Reason)
 	}
 	x.record.Route = x.match.Route
 	if x.match.Host != nil && x.match.Host.Passthrough != nil && x.r.TLS != nil {
@@ -53,13 +53,17 @@ func (x *exchange) healthy() bool {
 	return true
 }
 
-// redirect runs the decisions that come before any backend is looked at.
+// redirect runs the decisions that come before any backend is looked at. The client's certificate is judged before all of them, as
+// in nginx; plain HTTP has none, so there a redirect to HTTPS goes before.
 func (x *exchange) redirect() bool {
+	if x.r.TLS != nil && x.clientCert() {
+		return true
+	}
 	tls := x.match.Host != nil && x.match.Host.TLS
 	answer := x.set.Early(&x.ask, tls, forgetful{})
 	switch {
 	case answer.Status == 0:
-		return false
+		return x.r.TLS == nil && x.clientCert()
 	case answer.Location != "":
 		return x.redirectTo(answer)
 	}
@@ -85,6 +89,9 @@ func (x *exchange) access() bool {
 		b = x.backend()
 	}
 	x.record.Backend = b
+	if to := x.way(b).tls; to != nil && to.Broken != "" {
+		return x.fail(to.Broken)
+	}
 	if len(b.Endpoints) > 0 {
 		return x.limit()
 	}

@@ -131,7 +131,7 @@ func (p *Proxy) carry(client net.Conn, t *route.Table, s *stream) policy.Reason 
 		}
 		return policy.NoEndpoints
 	}
-	found, transit := p.bindings.find(backend, pool.TCP)
+	found, transit := p.bindings.find(backend, way{protocol: pool.TCP})
 	s.members = found
 	if transit {
 		defer p.bindings.release(found)

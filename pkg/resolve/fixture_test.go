@@ -161,6 +161,7 @@ func add(s *object.Snapshot, document string) error {
 		err := into(document, secrets)
 		for k, secret := range secrets {
 			makeCertificate(secret)
+			makeAuthorities(secret)
 			s.Secrets[k] = secret
 		}
 		return err

@@ -126,6 +126,9 @@ func checkTable(t *testing.T, table *route.Table) {
 			if r != nil && (r.Broken == "") != (table.Backend(r) != nil) || r != nil && (r.Policy == nil || r.Host != h.Name) {
 				t.Fatalf("route %+v of host %q", r, h.Name)
 			}
+			if r != nil && r.UpstreamTLS != nil && !slices.Contains(table.UpstreamTLS, r.UpstreamTLS) {
+				t.Fatalf("route %+v of host %q has TLS to endpoints that the table does not know", r, h.Name)
+			}
 		}
 	}
 	if passes != table.Passes {

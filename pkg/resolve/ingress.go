@@ -28,6 +28,10 @@ type ingress struct {
 
 	diagnostics    []route.Diagnostic
 	tlsDiagnostics []route.Diagnostic // of its TLS entries as a whole; kept by tls.go
+
+	clientAuth       *route.ClientAuth  // kept by guard.go, like what follows; nil without auth-tls-secret
+	upstream         *route.UpstreamTLS // nil without proxy-ssl-secret
+	guardDiagnostics []route.Diagnostic
 }
 
 // hostRules is what an Ingress declares for one host.
@@ -118,6 +122,7 @@ func (r *Resolver) enter(in *ingress) {
 		r.backends.acquire(u.key, user{ingress: in, field: u.field})
 	}
 	r.tls.enter(in, &r.work)
+	r.enterGuards(in)
 }
 
 // leave undoes enter.
@@ -138,6 +143,7 @@ func (r *Resolver) leave(in *ingress) {
 	r.problems.replace(in.tlsDiagnostics, nil)
 	in.tlsDiagnostics = nil
 	r.tls.leave(in, &r.work)
+	r.leaveGuards(in)
 }
 
 // older orders Ingresses by who wins: the older one, then by namespace and name.

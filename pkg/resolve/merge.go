@@ -68,6 +68,7 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 	m.host = &route.Host{Name: name, TLS: r.tls.covers(name), Origin: v.origin()}
 	primaries, canaries := v.byRole()
 	m.handshake(primaries)
+	m.findGuards(primaries)
 	for _, broken := range []bool{false, true} {
 		for _, c := range primaries {
 			for i := range c.rules.paths {
@@ -80,6 +81,7 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 	for _, c := range primaries {
 		m.fallback(c)
 	}
+	m.ask()
 	m.passthrough(primaries)
 	for _, c := range canaries {
 		m.attach(c)
@@ -126,6 +128,7 @@ type merging struct {
 	*virtualHost
 	places map[place]*route.Route // nil where looking through routes is faster
 	routes []*route.Route
+	guards guards
 }
 
 const fewPaths = 8
@@ -145,6 +148,7 @@ func (m *merging) path(c claim, p *path) {
 	}
 	won := m.resolver.route(c.ingress, p)
 	won.Host = m.host.Name
+	m.guard(c, won)
 	m.routes = append(m.routes, won)
 	if m.places != nil {
 		m.places[at] = won
@@ -176,6 +180,7 @@ func (r *Resolver) route(in *ingress, p *path) *route.Route {
 	return &route.Route{
 		Path: p.path, Type: p.kind, Ingress: in.ref, Origin: in.at(p.field),
 		Backend: r.backends.index(p), Policy: in.policy, Broken: p.broken,
+		ClientAuth: in.clientAuth, UpstreamTLS: in.upstream,
 	}
 }
 
@@ -216,6 +221,7 @@ func (m *merging) fallback(c claim) {
 	}
 	candidate := m.resolver.route(c.ingress, c.ingress.fallback)
 	candidate.Host = m.host.Name
+	m.guard(c, candidate)
 	if m.host.Default == nil {
 		m.host.Default = candidate
 		return

@@ -27,6 +27,7 @@ func (m *merging) passthrough(claims []claim) {
 		if root.Policy.Deny != "" {
 			m.host.Passthrough.Broken = root.Policy.Deny
 		}
+		m.passUnjudged(root)
 		m.host.TLS = true // plain HTTP is redirected to it
 	}
 	for _, c := range claims {

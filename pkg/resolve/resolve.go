@@ -1,12 +1,13 @@
 // Package resolve turns a Snapshot of Kubernetes objects into the Table that serves requests, and says everything that is wrong.
 //
-// It is the one place that knows what an Ingress means. Four steps, each in its own file:
+// It is the one place that knows what an Ingress means. The steps, each in its own file:
 //
 //	class.go     which Ingresses are ours, and the settings their class starts from
 //	ingress.go   one Ingress on its own: hosts, paths, backends and TLS entries it declares, and what is wrong with them
 //	merge.go     all Ingresses together: the oldest wins a path, the others are told
 //	backend.go   a port of a Service becomes endpoints, or the reason why there are none (endpoint.go, external.go)
 //	tls.go       which certificate answers for which name (secret.go reads one Secret)
+//	guard.go     whose certificates are wanted: of clients, and of endpoints spoken to over TLS
 //
 // It is pure: no clock, no I/O, no log. A Resolver remembers its last result and does again only what a change touches; the outcome
 // is the same as that of a new Resolver, which a test holds it to.
@@ -77,6 +78,8 @@ type Resolver struct {
 	backends  backends
 	tls       tlsNames
 	streams   streams
+	guards    map[object.Key]*guardSecret
+	upstreams map[*ingress]*route.UpstreamTLS
 	passing   map[string]bool // hosts with ssl-passthrough
 	problems  ledger
 	sources   []route.Diagnostic // of Snapshot.Problems
@@ -103,12 +106,15 @@ type work struct {
 	catchAll bool
 	classes  bool
 	streams  bool // places of their backends changed
+
+	guarded   map[*ingress]bool // Ingresses whose guards are to be decided again
+	upstreams bool              // TLS to endpoints that is in use changed
 }
 
 // New returns a Resolver that has seen nothing yet.
 func New(o Options) *Resolver {
 	if len(o.AnnotationPrefixes) == 0 {
-		o.AnnotationPrefixes = []string{"usher.dev/", "nginx.ingress.kubernetes.io/"}
+		o.AnnotationPrefixes = usualPrefixes()
 	}
 	r := &Resolver{
 		options:   o,
@@ -117,6 +123,8 @@ func New(o Options) *Resolver {
 		hosts:     map[string]*virtualHost{},
 		backends:  newBackends(),
 		tls:       newTLSNames(),
+		guards:    map[object.Key]*guardSecret{},
+		upstreams: map[*ingress]*route.UpstreamTLS{},
 		passing:   map[string]bool{},
 		table:     &route.Table{Hosts: route.NewHosts(nil), Certificates: &route.Certificates{}},
 	}
@@ -125,16 +133,19 @@ func New(o Options) *Resolver {
 	return r
 }
 
+func usualPrefixes() []string { return []string{"usher.dev/", "nginx.ingress.kubernetes.io/"} }
+
 // Resolve gives the Table for s. s.Changes must name what differs from the Snapshot of the last call, or be nil.
 // Table.Generation counts the calls; now only decides which certificates have expired.
 func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 	changed := compare(r.previous, s, r.turns == 0)
-	r.work = work{snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, entries: map[*ingress]bool{}, states: map[object.Key]bool{}}
+	r.work = work{snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, entries: map[*ingress]bool{}, states: map[object.Key]bool{}, guarded: map[*ingress]bool{}}
 
 	r.resolveClasses(changed)
 	r.resolveIngresses(changed)
 	r.resolveStreams(changed)
 	r.resolveBackends(changed)
+	r.resolveGuards(changed)
 	r.resolveTLS(changed, now)
 	r.mergeHosts()
 	r.countPassthrough()
@@ -166,6 +177,7 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		ECH:          r.ech,
 		TCP:          r.publishStreams(),
 		Passes:       len(r.passing) > 0,
+		UpstreamTLS:  r.upstreamsOr(last.UpstreamTLS),
 		Certificates: r.tls.certificates,
 		ACME:         r.tls.ordered,
 		Diagnostics:  r.problems.settle(),

@@ -76,6 +76,14 @@ func answerOf(t *route.Table, r *policy.Request, header fields) string {
 	if m.Route == nil {
 		return status(404, m.Reason)
 	}
+	if auth := t.ClientAuth(m); auth != nil && r.Scheme == "https" {
+		if auth.Broken != "" {
+			return status(503, auth.Broken)
+		}
+		if a := auth.Policy.Admit(policy.Verdict{}, nil); a.Status != 0 {
+			return strings.TrimSpace(status(a.Status, a.Reason) + " " + a.Location)
+		}
+	}
 	if a := m.Route.Policy.Early(r, m.Host != nil && m.Host.TLS, deaf{}); a.Status != 0 {
 		return strings.TrimSpace(status(a.Status, a.Reason) + " " + a.Location)
 	}

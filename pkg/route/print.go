@@ -67,6 +67,9 @@ func (p *printer) hosts() {
 		if h.Handshake != nil {
 			name += ", handshakes " + h.Handshake.String()
 		}
+		if h.Asks != nil {
+			name += ", asks for client certificates"
+		}
 		p.printf("%s\n", name)
 		for _, r := range h.Paths.All() {
 			p.route(fmt.Sprintf("%-6s %s", r.Type, r.Path), r)
@@ -98,13 +101,34 @@ func (p *printer) route(what string, r *Route) {
 	} else {
 		line += "  by " + r.Origin.String()
 	}
-	p.printf("%s%s\n", line, p.differences(r.Policy))
+	p.printf("%s%s%s\n", line, p.differences(r.Policy), trust(r))
 	if c := r.Canary; c != nil {
 		p.printf("         canary  -> %s  by %s  %s\n", p.goal(&Route{Backend: c.Backend, Broken: c.Broken}), c.Origin, c.Policy)
 	}
 	for _, o := range r.Shadowed {
 		p.printf("         instead of %s\n", o)
 	}
+}
+
+// trust says whose clients a route lets in and which endpoints it trusts.
+func trust(r *Route) (text string) {
+	if a := r.ClientAuth; a != nil {
+		switch {
+		case a.Broken != "":
+			text = "  clients not judged (503 " + string(a.Broken) + ")"
+		default:
+			text = fmt.Sprintf("  clients %s by %s", a.Policy.Verify, a.CAs.Secret)
+		}
+	}
+	if u := r.UpstreamTLS; u != nil {
+		switch {
+		case u.Broken != "":
+			text += "  TLS to endpoints broken (503 " + string(u.Broken) + ")"
+		default:
+			text += "  TLS to endpoints as " + u.Origin.Object.String() + " says"
+		}
+	}
+	return text
 }
 
 func (p *printer) goal(r *Route) string {

@@ -40,6 +40,9 @@ type Table struct {
 	// ECH are the keys of Encrypted Client Hello.
 	ECH []tls.EncryptedClientHelloKey
 
+	// UpstreamTLS are all that routes have: connections that none of these made are of no use any more.
+	UpstreamTLS []*UpstreamTLS
+
 	Certificates *Certificates
 	// ACME are the names that certificates are to be ordered for, sorted.
 	ACME        []ACMEName
@@ -91,6 +94,10 @@ type Host struct {
 	TLS bool
 	// Handshake is what a handshake for this host may agree on; nil is what the controller's settings say.
 	Handshake *policy.TLS
+	// ClientAuth is what is wanted of the clients of what no Route claims; nil wants nothing. Asks is what handshakes for this host ask
+	// for, on behalf of all its routes; nil asks for nothing.
+	ClientAuth *ClientAuth
+	Asks       *CertificateRequest
 	// Passthrough is where TLS connections for this host go as they are; nil when TLS is ended here.
 	Passthrough *Stream
 	// Default answers paths that no Route claims: the spec.defaultBackend of the oldest Ingress with rules for this host. May be nil.
@@ -109,6 +116,10 @@ type Route struct {
 	Origin  policy.Origin // object and field that declare it
 	Backend int           // index into Table.Backends; -1 when Broken says why there is none
 	Policy  *policy.Set
+	// ClientAuth is what is wanted of clients' certificates; nil wants nothing.
+	ClientAuth *ClientAuth
+	// UpstreamTLS is how endpoints are spoken to over TLS; nil verifies and shows nothing.
+	UpstreamTLS *UpstreamTLS
 	// Broken, when not empty, is why this path answers 503 for itself. It never falls through to a wider route.
 	Broken policy.Reason
 	// Canary, when not nil, takes a share of the route's traffic.
