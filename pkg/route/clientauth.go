@@ -160,16 +160,17 @@ func (s *ClientCAs) Verify(shown []*x509.Certificate, depth int, now time.Time) 
 	if err != nil {
 		return failed(shown, err, now)
 	}
-	failure := failTooLong
+	// To OpenSSL a chain that is longer than it may be is one without an end.
+	verdict := policy.Verdict{Shown: true, Failure: failIssuer, Unknown: true}
 	for _, chain := range chains {
 		if len(chain)-2 > depth {
 			continue
 		}
-		if failure = s.revoked(chain, now); failure == "" {
+		if verdict = (policy.Verdict{Shown: true, Failure: s.revoked(chain, now)}); verdict.Failure == "" {
 			break
 		}
 	}
-	return policy.Verdict{Shown: true, Failure: failure}
+	return verdict
 }
 
 // failed says in OpenSSL's words why no chain was found.
