@@ -183,7 +183,6 @@ var otherAttribute = regexp.MustCompile(`,\s*[A-Za-z]+=`)
 // ingress-nginx ignores it, and leaves open what somebody meant to close.
 func incompleteClientCert(s *Set) string {
 	switch c := &s.ClientCert; {
-	case c.Wanted():
 	case c.CommonName != nil:
 		return "auth-tls-match-cn"
 	case s.Wrote("auth-tls-verify-client") && c.Verify == VerifyOn:

@@ -54,7 +54,8 @@ func TestGroupsNeedTheirSecret(t *testing.T) {
 		}
 	}
 	for _, line := range []string{"auth-tls-verify-client: off", "auth-tls-verify-client: optional", "proxy-ssl-verify: off", "auth-tls-verify-depth: 3", "proxy-ssl-server-name: on"} {
-		if set, problems := parseAll(line); set.Deny != "" || len(problems) > 0 {
+		set, problems := parseAll(line)
+		if set.Deny != "" || len(problems) != 1 || problems[0].Error || problems[0].Reason != IneffectiveAnnotation {
 			t.Errorf("%s: deny %q, %v", line, set.Deny, problems)
 		}
 	}

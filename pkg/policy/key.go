@@ -246,23 +246,34 @@ func (p *parser) apply(key *Key, value string, origin Origin, bad Reason) {
 	p.set = &set
 }
 
-// complete closes the paths of an Ingress with an option that restricts and needs another one to say how.
+// complete looks at options that say nothing without another one, a Secret. One that restricts access closes the paths then.
 func (p *parser) complete() {
 	if p.set == nil {
 		return
 	}
-	p.needs(incompleteClientCert(p.set), "auth-tls-secret")
-	p.needs(incompleteUpstreamTLS(p.set), "proxy-ssl-secret")
+	if !p.set.ClientCert.Wanted() {
+		p.lacks("auth-tls-secret", incompleteClientCert(p.set))
+	}
+	if !p.set.UpstreamTLS.Wanted() {
+		p.lacks("proxy-ssl-secret", incompleteUpstreamTLS(p.set))
+	}
 }
 
-func (p *parser) needs(option, other string) {
-	if option == "" {
-		return
+// lacks reports the options of a group whose Secret is not named; restricts is the one of them that closes the paths, or "".
+func (p *parser) lacks(secret, restricts string) {
+	family := strings.TrimSuffix(secret, "secret")
+	for _, s := range p.set.settings {
+		if !strings.HasPrefix(s.Key.Name, family) {
+			continue
+		}
+		problem := Problem{Origin: s.Origin, Reason: IneffectiveAnnotation, Effect: "ignored",
+			Message: fmt.Sprintf("%s %q: want %s beside it, without which it says nothing", s.Key.Name, s.Value, secret)}
+		if s.Key.Name == restricts {
+			p.set.Deny = BadAnnotation
+			problem.Reason, problem.Error, problem.Effect = BadAnnotation, true, p.deniedEffect()
+		}
+		p.problems = append(p.problems, problem)
 	}
-	written := p.set.wrote(option)
-	p.set.Deny = BadAnnotation
-	p.problems = append(p.problems, Problem{Origin: written.Origin, Reason: BadAnnotation, Error: true, Effect: p.deniedEffect(),
-		Message: fmt.Sprintf("%s %q: want %s beside it, without which it cannot be done", option, written.Value, other)})
 }
 
 // partial is a parse error of a value of which the rest was used, or in place of which something else applies, as effect says.

@@ -95,16 +95,8 @@ func (s *Set) Settings() []Setting {
 }
 
 // Wrote tells whether somebody wrote the option of this name, also if the value is the default.
-func (s *Set) Wrote(name string) bool { return s.wrote(name).Key != nil }
-
-// wrote is what somebody wrote for the option of this name, the last and strongest of it; the zero Setting if nobody did.
-func (s *Set) wrote(name string) Setting {
-	for _, w := range slices.Backward(s.settings) {
-		if w.Key.Name == name {
-			return w
-		}
-	}
-	return Setting{}
+func (s *Set) Wrote(name string) bool {
+	return slices.ContainsFunc(s.settings, func(w Setting) bool { return w.Key.Name == name })
 }
 
 // Request is what a decision may know about a request. Host is without port and in lower case; Path is the normalised path, Target

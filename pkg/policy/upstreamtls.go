@@ -92,7 +92,7 @@ func (u *UpstreamTLS) CipherSuites() []uint16 { return (&TLS{Ciphers: u.Ciphers}
 
 // incompleteUpstreamTLS is proxy-ssl-verify where it is on without a Secret to verify by, which ingress-nginx ignores; "" otherwise.
 func incompleteUpstreamTLS(s *Set) string {
-	if u := &s.UpstreamTLS; u.Verify && !u.Wanted() {
+	if s.UpstreamTLS.Verify {
 		return "proxy-ssl-verify"
 	}
 	return ""

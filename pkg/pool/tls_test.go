@@ -65,7 +65,7 @@ func TestVerifyEndpoint(t *testing.T) {
 		{"by wildcard", chain(t, 0, named), 0, "a.wild.example.com", ""},
 		{"another name", chain(t, 0, named), 0, "b.example.com", "valid for app.example.com"},
 		{"common name only, as OpenSSL has it", chain(t, 0), 0, "App.example.com", ""},
-		{"another common name", chain(t, 0), 0, "b.example.com", "Common Name"},
+		{"another common name", chain(t, 0), 0, "b.example.com", "wanted to match b.example.com"},
 		{"alternative names go before the common one", chain(t, 0, func(c *x509.Certificate) { c.DNSNames = []string{"b.example.com"} }), 0, "app.example.com", "valid for b.example.com"},
 		{"one intermediate", chain(t, 1, named), 1, "app.example.com", ""},
 		{"one intermediate, none allowed", chain(t, 1, named), 0, "app.example.com", "proxy-ssl-verify-depth is 0"},

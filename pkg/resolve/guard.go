@@ -158,12 +158,26 @@ func (r *Resolver) use(in *ingress, to *route.UpstreamTLS) {
 	r.upstreams[in] = to
 }
 
+// same gives the pointer that equal settings had before, under which their connections are kept.
+func (r *Resolver) same(to *route.UpstreamTLS) *route.UpstreamTLS {
+	if known := r.knownUpstreams[*to]; known != nil {
+		return known
+	}
+	r.knownUpstreams[*to] = to
+	return to
+}
+
 // upstreamsOr gives those in use, which are last if nothing changed.
 func (r *Resolver) upstreamsOr(last []*route.UpstreamTLS) []*route.UpstreamTLS {
 	if !r.work.upstreams {
 		return last
 	}
-	return slices.Collect(maps.Values(r.upstreams))
+	now := slices.Collect(maps.Values(r.upstreams))
+	clear(r.knownUpstreams)
+	for _, to := range now {
+		r.knownUpstreams[*to] = to
+	}
+	return now
 }
 
 // secretOf is the Secret of an annotation as read; a problem says why there is none.
@@ -217,7 +231,7 @@ func (r *Resolver) upstreamTLS(in *ingress) *route.UpstreamTLS {
 	up := &route.UpstreamTLS{Policy: *want, Origin: in.annotation("proxy-ssl-secret")}
 	if want.Bad {
 		up.Broken = policy.BadAnnotation
-		return up
+		return r.same(up)
 	}
 	s, problem := r.secretOf(in, want.Secret)
 	if problem == "" {
@@ -234,7 +248,7 @@ func (r *Resolver) upstreamTLS(in *ingress) *route.UpstreamTLS {
 		in.guarded(route.Diagnostic{Severity: route.Error, Reason: policy.UpstreamTLSUnavailable, Origin: up.Origin,
 			Message: fmt.Sprintf("proxy-ssl-secret: %s", problem), Effect: "endpoints are not spoken to over TLS: what depends on that answers 503"})
 	}
-	return up
+	return r.same(up)
 }
 
 func (in *ingress) guarded(d route.Diagnostic) { in.guardDiagnostics = append(in.guardDiagnostics, d) }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -112,6 +113,26 @@ func TestGuardsFollowTheirSecret(t *testing.T) {
 	back.Secrets = map[object.Key]*corev1.Secret{key: fresh}
 	if now := find(t, r.Resolve(&back, now), "/"); now.ClientAuth.Broken != "" || now.ClientAuth.CAs == first.ClientAuth.CAs {
 		t.Errorf("with another Secret: %+v", now.ClientAuth)
+	}
+}
+
+// TestUpstreamTLSStays: connections to endpoints are kept by its pointer, so a change of the Ingress that means nothing to them keeps it.
+func TestUpstreamTLSStays(t *testing.T) {
+	f := readFixture(t, "testdata/guard/endpoints.yaml")
+	r := resolve.New(f.options)
+	first := find(t, r.Resolve(f.snapshot, now), "/")
+	key := object.Key{Namespace: "demo", Name: "shop"}
+	for annotation, stays := range map[string]bool{"usher.dev/proxy-read-timeout": true, "usher.dev/proxy-ssl-verify-depth": false} {
+		next := *f.snapshot
+		next.Ingresses = maps.Clone(next.Ingresses)
+		changed := next.Ingresses[key].DeepCopy()
+		changed.Annotations[annotation] = "7"
+		next.Ingresses[key] = changed
+		next.Changes = []object.Change{{Kind: object.Ingress, Key: key}}
+		if got := find(t, r.Resolve(&next, now), "/").UpstreamTLS == first.UpstreamTLS; got != stays {
+			t.Errorf("%s: the same %v, want %v", annotation, got, stays)
+		}
+		first = find(t, r.Resolve(f.snapshot, now), "/")
 	}
 }
 

@@ -80,9 +80,11 @@ type Resolver struct {
 	streams   streams
 	guards    map[object.Key]*guardSecret
 	upstreams map[*ingress]*route.UpstreamTLS
-	passing   map[string]bool // hosts with ssl-passthrough
-	problems  ledger
-	sources   []route.Diagnostic // of Snapshot.Problems
+
+	knownUpstreams map[route.UpstreamTLS]*route.UpstreamTLS
+	passing        map[string]bool // hosts with ssl-passthrough
+	problems       ledger
+	sources        []route.Diagnostic // of Snapshot.Problems
 
 	catchAllDiagnostics []route.Diagnostic
 
@@ -125,8 +127,10 @@ func New(o Options) *Resolver {
 		tls:       newTLSNames(),
 		guards:    map[object.Key]*guardSecret{},
 		upstreams: map[*ingress]*route.UpstreamTLS{},
-		passing:   map[string]bool{},
-		table:     &route.Table{Hosts: route.NewHosts(nil), Certificates: &route.Certificates{}},
+
+		knownUpstreams: map[route.UpstreamTLS]*route.UpstreamTLS{},
+		passing:        map[string]bool{},
+		table:          &route.Table{Hosts: route.NewHosts(nil), Certificates: &route.Certificates{}},
 	}
 	global := policy.Default()
 	r.classes = &classes{global: global, parsed: map[parsing]parsedSet{{}: {set: global}}}
