@@ -96,6 +96,7 @@ func TestChartRights(t *testing.T) {
 		{"names", "controller.secrets.byName=true,controller.secrets.allowed." + shop + "[0]=tls", []string{"list secrets - -", "list secrets " + shop + " -", "get secrets " + shop + " other", "get secrets own x"},
 			[]string{"watch secrets " + shop + " tls", "list secrets " + shop + " tls", "watch ingresses.networking.k8s.io - -", "update secrets own usher-session-tickets"}},
 		{"selector", "controller.scope.namespaceSelector=team=shop", nil, []string{"watch namespaces - -"}},
+		{"pods", "controller.explainPods=true", []string{"delete pods - -"}, []string{"list pods - -"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := *s
