@@ -151,6 +151,7 @@ func TestUnreadBodyGoesElsewhere(t *testing.T) {
 // failed request, after which kept connections are looked at.
 func TestSuspicion(t *testing.T) {
 	tr := upstream(t, func(up *client) { up.request(); up.say(okResponse) })
+	tr.trust = int64(time.Minute)
 	failed := 0
 	for range 20 {
 		if got := get(t, tr); got != `200 "hi"` {
@@ -180,6 +181,7 @@ func TestUninvitedBody(t *testing.T) {
 		said <- struct{}{}
 		up.request()
 	})
+	tr.trust = int64(time.Minute)
 	for range 20 {
 		r := newRequest()
 		r.Method = http.MethodHead

@@ -25,8 +25,10 @@ func (c *upstreamConn) close() {
 
 // trusted is for how long a connection counts as alive after it was used. A
 // look at the socket costs as much as the parsing of a request, and under load
-// a connection is taken again within microseconds.
-const trusted = int64(2 * time.Millisecond)
+// a connection is taken again within microseconds. It is short because what an
+// endpoint says in that time, too much of a body for instance, would be read as
+// the next answer.
+const trusted = int64(250 * time.Microsecond)
 
 // suspicion is for how long after a kept connection turned out dead no
 // connection of the endpoint is trusted: some servers close without notice.
@@ -43,7 +45,7 @@ func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op st
 		if c == nil {
 			return t.dial(x)
 		}
-		if at := now(); t.fresh(c, at) && (at-c.idleFrom < trusted && !careful && !c.unsure && at > t.suspect.Load() || c.wire.glance() == socketQuiet) {
+		if at := now(); t.fresh(c, at) && (at-c.idleFrom < t.trust && !careful && !c.unsure && at > t.suspect.Load() || c.wire.glance() == socketQuiet) {
 			t.stats.reused.Add(1)
 			c.taken = at
 			return c, "", nil

@@ -32,6 +32,7 @@ type Transport struct {
 	timeouts Timeouts
 	maxIdle  int
 	maxWait  time.Duration
+	trust    int64 // trusted, but for tests
 
 	mu     sync.Mutex
 	idle   []*upstreamConn // the most recently used last
@@ -104,6 +105,9 @@ func (t *Transport) prepare() {
 			t.maxIdle = 32
 		}
 		t.maxWait = defaultDuration(t.IdleTimeout, 60*time.Second)
+		if t.trust == 0 {
+			t.trust = trusted
+		}
 	})
 }
 
