@@ -20,7 +20,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 RELEASE := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint bench docs e2e e2e-node conformance demo fuzz image release clean
+.PHONY: help build test race lint bench soak docs e2e e2e-node conformance demo fuzz image release clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lint: $(GOLANGCI_LINT) $(GOVULNCHECK) ## check style, common mistakes and known 
 
 bench: ## compare with nginx, haproxy and others, side by side (BENCHFLAGS)
 	e2e/bench/run $(BENCHFLAGS)
+
+soak: ## a million requests over a thousand swaps, without a failure or a leak (minutes)
+	$(GO) test -tags soak -count=1 -timeout 60m -v ./e2e/soak
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	.ci/fuzz $(FUZZTIME)

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -14,8 +16,8 @@ import (
 // Sticky keeps a client on one Pod by a cookie (affinity: cookie).
 //
 // The cookie is an opaque token and never an address. In persistent mode it is the keyed hash of the Pod's identity, so every replica
-// that has the key finds the same Pod, whatever it saw before, and scaling up moves nobody. In balanced mode it is a random name for
-// the session, signed with the key, and the Pod follows from it by rendezvous hashing over the identities, so scaling moves the share
+// that has the key finds the same Pod, whatever it saw before, and scaling up moves nobody. In balanced mode it is a random number for
+// the session, sealed with the key, and the Pod follows from it by rendezvous hashing over the identities, so scaling moves the share
 // of sessions that the new Pod takes, as in ingress-nginx. A client can neither forge a token nor read anything from one.
 type Sticky struct {
 	On              bool
@@ -34,74 +36,111 @@ type Sticky struct {
 
 func defaultSticky() Sticky { return Sticky{Name: "INGRESSCOOKIE"} }
 
-// StickyKeys sign and check cookies: the first signs, all are accepted, so that a key can be rotated. A key is any 16 bytes or more.
+// StickyKeys make and check cookies: the first makes, all are accepted, so that a key can be rotated. A key is any 16 bytes or more.
 type StickyKeys [][]byte
 
 const tokenBytes = 16
+
+// token is the bytes of a cookie, which is spelled in one way only.
+type token [tokenBytes]byte
+
+var (
+	tokenSpelling = base64.RawURLEncoding.Strict()
+	tokenLength   = tokenSpelling.EncodedLen(tokenBytes) // in letters
+)
+
+func (t *token) String() string { return tokenSpelling.EncodeToString(t[:]) }
+
+// read reads what String writes. encoding/base64 passes over line breaks even when it is strict; then bytes are missing.
+func (t *token) read(text string) bool {
+	if len(text) != tokenLength {
+		return false
+	}
+	n, err := tokenSpelling.Decode(t[:], []byte(text))
+	return n == tokenBytes && err == nil
+}
 
 // PodToken is the persistent cookie value for a Pod's identity behind a backend, under the first key.
 func (k StickyKeys) PodToken(backend, identity string) string {
 	if len(k) == 0 {
 		return ""
 	}
-	return encode(seal(k[0], "pod", backend, identity))
+	t := podToken(k[0], backend, identity)
+	return t.String()
 }
 
-// IsPod tells whether token names the Pod with this identity, under any key. The comparison takes constant time.
-func (k StickyKeys) IsPod(token, backend, identity string) bool {
-	raw, ok := decodeToken(token)
-	if !ok || len(raw) != tokenBytes {
+// IsPod tells whether text names the Pod with this identity, under any key. The comparison takes constant time.
+func (k StickyKeys) IsPod(text, backend, identity string) bool {
+	var t token
+	if !t.read(text) {
 		return false
 	}
 	for _, key := range k {
-		if hmac.Equal(raw, seal(key, "pod", backend, identity)) {
+		if own := podToken(key, backend, identity); hmac.Equal(t[:], own[:]) {
 			return true
 		}
 	}
 	return false
 }
 
-// SessionToken is a balanced cookie value for a session named by 8 random bytes.
-func (k StickyKeys) SessionToken(backend string, random uint64) string {
-	if len(k) == 0 {
-		return ""
-	}
-	name := binary.BigEndian.AppendUint64(nil, random)
-	return encode(append(name, seal(k[0], "session", backend, string(name))...))
+func podToken(key []byte, backend, identity string) token {
+	return token(keyed(key, "pod", backend, identity)[:tokenBytes])
 }
 
-// Session returns the session a balanced token names, and whether it was signed by one of the keys for this backend.
-func (k StickyKeys) Session(token, backend string) (uint64, bool) {
-	raw, ok := decodeToken(token)
-	if !ok || len(raw) != 8+tokenBytes {
-		return 0, false
-	}
-	for _, key := range k {
-		if hmac.Equal(raw[8:], seal(key, "session", backend, string(raw[:8]))) {
-			return binary.BigEndian.Uint64(raw), true
-		}
-	}
-	return 0, false
-}
-
-func seal(key []byte, use, backend, name string) []byte {
+// keyed is a keyed hash of some texts, none of which can be moved into another.
+func keyed(key []byte, parts ...string) []byte {
 	mac := hmac.New(sha256.New, key)
-	for _, part := range []string{use, backend, name} {
+	for _, part := range parts {
 		mac.Write(binary.BigEndian.AppendUint32(nil, uint32(len(part))))
 		mac.Write([]byte(part))
 	}
-	return mac.Sum(nil)[:tokenBytes]
+	return mac.Sum(nil)
 }
 
-func encode(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
+// Sessions makes and reads the balanced cookies of one backend. A cookie is one block of AES under a key of the backend's own: the
+// session's number and eight bytes of zero, by which a block that somebody else made is told, but for one in 2^64. It costs a tenth
+// of a keyed hash, of which there would be one for each request.
+type Sessions struct{ ciphers []cipher.Block } // of each key; the first makes
 
-// decodeToken reads the one spelling encode gives to some bytes. encoding/base64 passes over line breaks even when it is strict.
-func decodeToken(token string) ([]byte, bool) {
-	if len(token) > 64 || strings.ContainsAny(token, "\r\n") {
-		return nil, false
+// Sessions returns those of a backend. Preparing costs more than reading, so they are to be kept.
+func (k StickyKeys) Sessions(backend string) *Sessions {
+	s := &Sessions{}
+	for _, key := range k {
+		block, err := aes.NewCipher(keyed(key, "session", backend))
+		if err != nil {
+			continue // never: a sum is as long as a key
+		}
+		s.ciphers = append(s.ciphers, block)
 	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	return raw, err == nil
+	return s
+}
+
+// Token is the cookie value of the session with a random number.
+func (s *Sessions) Token(number uint64) string {
+	if len(s.ciphers) == 0 {
+		return ""
+	}
+	var t token
+	binary.BigEndian.PutUint64(t[:], number)
+	s.ciphers[0].Encrypt(t[:], t[:])
+	return t.String()
+}
+
+// Scratch is room for reading a cookie, which a caller that reads many uses again.
+type Scratch struct{ sealed, open token }
+
+// Number returns the session that text names, and whether it was made under one of the keys for this backend.
+func (s *Sessions) Number(text string, room *Scratch) (uint64, bool) {
+	if !room.sealed.read(text) {
+		return 0, false
+	}
+	for _, c := range s.ciphers {
+		c.Decrypt(room.open[:], room.sealed[:])
+		if binary.BigEndian.Uint64(room.open[8:]) == 0 {
+			return binary.BigEndian.Uint64(room.open[:]), true
+		}
+	}
+	return 0, false
 }
 
 // Cookie renders a Set-Cookie value (RFC 6265bis) for token on a route whose path is routePath. HttpOnly is always set.

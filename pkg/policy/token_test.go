@@ -19,7 +19,7 @@ func newKeys() policy.StickyKeys {
 
 // believes tells what is made of a token: whether it names the Pod, or a session, of that backend.
 func believes(k policy.StickyKeys, token, backend, pod string) bool {
-	_, session := k.Session(token, backend)
+	_, session := k.Sessions(backend).Number(token, &policy.Scratch{})
 	return session || k.IsPod(token, backend, pod)
 }
 
@@ -50,7 +50,7 @@ func forgeries(t *testing.T, token string) (all []string) {
 func TestTokensCannotBeForged(t *testing.T) {
 	holds := func(backend, pod string, session uint64) bool {
 		keys, others := newKeys(), newKeys()
-		for _, token := range []string{keys.PodToken(backend, pod), keys.SessionToken(backend, session)} {
+		for _, token := range []string{keys.PodToken(backend, pod), keys.Sessions(backend).Token(session)} {
 			if !believes(keys, token, backend, pod) || !believes(append(others, keys...), token, backend, pod) {
 				t.Logf("the honest token %q is not believed", token)
 				return false
@@ -66,8 +66,12 @@ func TestTokensCannotBeForged(t *testing.T) {
 				}
 			}
 		}
+		if number, ok := keys.Sessions(backend).Number(keys.Sessions(backend).Token(session), &policy.Scratch{}); !ok || number != session {
+			t.Logf("session %d is read as %d", session, number)
+			return false
+		}
 		// What names a session never names a Pod, and moving a letter from one part to the other changes the token.
-		return !keys.IsPod(keys.SessionToken(backend, session), backend, pod) && !keys.IsPod(keys.PodToken(backend+"a", pod), backend, "a"+pod)
+		return !keys.IsPod(keys.Sessions(backend).Token(session), backend, pod) && !keys.IsPod(keys.PodToken(backend+"a", pod), backend, "a"+pod)
 	}
 	if err := quick.Check(holds, &quick.Config{MaxCount: 50}); err != nil {
 		t.Error(err)
@@ -79,7 +83,7 @@ func TestTokensCannotBeForged(t *testing.T) {
 func TestTokensTellNothing(t *testing.T) {
 	keys := newKeys()
 	const backend, pod = "demo/shop:80", "10.0.3.7:8080"
-	for _, token := range []string{keys.PodToken(backend, pod), keys.SessionToken(backend, 7)} {
+	for _, token := range []string{keys.PodToken(backend, pod), keys.Sessions(backend).Token(7)} {
 		raw, _ := base64.RawURLEncoding.DecodeString(token)
 		for _, part := range []string{"10.0.3.7", "8080", "demo", "shop", "\x0a\x00\x03\x07", "\x1f\x90"} {
 			if strings.Contains(token, part) || len(part) > 2 && strings.Contains(string(raw), part) {
@@ -103,15 +107,16 @@ func TestTokensTellNothing(t *testing.T) {
 // FuzzToken: whatever a client sends as its cookie, it is neither believed nor too much.
 func FuzzToken(f *testing.F) {
 	keys := policy.StickyKeys{[]byte("0123456789abcdef")}
+	sessions := keys.Sessions("b")
 	f.Add(keys.PodToken("b", "p"))
-	f.Add(keys.SessionToken("b", 1))
+	f.Add(sessions.Token(1))
 	f.Add("")
 	f.Add("10.0.0.1:80")
 	f.Fuzz(func(t *testing.T, token string) {
 		if keys.IsPod(token, "b", "p") && token != keys.PodToken("b", "p") {
 			t.Errorf("%q is believed", token)
 		}
-		if number, ok := keys.Session(token, "b"); ok && token != keys.SessionToken("b", number) {
+		if number, ok := sessions.Number(token, &policy.Scratch{}); ok && token != sessions.Token(number) {
 			t.Errorf("%q is believed as session %d", token, number)
 		}
 	})

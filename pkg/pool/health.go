@@ -71,15 +71,6 @@ func (e *Endpoint) restore() {
 	e.ejected.Store(0)
 }
 
-// admitted tells whether the endpoint is to get requests: its check finds it well, and it is not ejected, or its time is over and no probe is under way.
-func (e *Endpoint) admitted(now time.Duration) bool {
-	if e.unwell.Load() {
-		return false
-	}
-	until := e.ejected.Load()
-	return until == 0 || time.Duration(until) <= now && e.inFlight.Load() == 0
-}
-
 // warm tells whether an endpoint that is new gets this request: its share grows evenly from a tenth to the whole.
 func (e *Endpoint) warm(now, slowStart time.Duration, roll uint32) bool {
 	age := now - e.since

@@ -98,12 +98,6 @@ type clock struct{ start time.Time }
 // now is never 0, which stands for "not at all".
 func (c *clock) now() time.Duration { return time.Since(c.start) + 1 }
 
-// Now is the time on the pool's clock, for Candidates.
-func (p *Pool) Now() time.Duration { return p.clock.now() }
-
-// At is a time on the pool's clock, without looking at one.
-func (p *Pool) At(t time.Time) time.Duration { return t.Sub(p.clock.start) + 1 }
-
 // Limiter is what is remembered about clients.
 func (p *Pool) Limiter() *Limiter { return p.limiter }
 

@@ -43,14 +43,14 @@ func (x *exchange) holds(b *route.Backend) bool {
 	if token == "" {
 		return false
 	}
-	if !x.set.Sticky.Persistent {
-		_, ok := x.table.StickyKeys.Session(token, b.Name)
+	members, transit := x.proxy.bindings.find(b, x.way(b))
+	if transit {
+		defer x.proxy.bindings.release(members)
+	}
+	if x.set.Sticky.Persistent {
+		_, ok := members.tokens(x.table.StickyKeys).index[token]
 		return ok
 	}
-	members, transit := x.proxy.bindings.find(b, x.way(b))
-	_, ok := members.tokens(x.table.StickyKeys).index[token]
-	if transit {
-		x.proxy.bindings.release(members)
-	}
+	_, ok := members.sessions(x.table.StickyKeys).Number(token, &x.scratch)
 	return ok
 }

@@ -37,6 +37,7 @@ type exchange struct {
 	transit  bool  // members belong to this request alone
 	tried    []int // members that the request was sent to, in order
 	session  session
+	scratch  policy.Scratch
 	limited  pool.LimitKey  // the client's place among requests at a time; not valid when there is no such limit
 	admitted bool           // the request has a place among those in flight to its Service
 	copied   int64          // bytes of room that the body's copy has, for mirroring

@@ -12,8 +12,9 @@ import (
 // forward sends the request to an endpoint, and to others while that fails, or is answered as the policy lists, and another try is
 // allowed.
 func (x *exchange) forward() bool {
-	x.sending = time.Since(x.record.Time)
-	for e := x.next(); e != nil; {
+	e := x.next()
+	x.sending = x.asked
+	for e != nil {
 		after := policy.EndpointStatus
 		if x.try(e) {
 			if e = x.instead(); e == nil {

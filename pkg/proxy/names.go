@@ -14,6 +14,7 @@ type names struct {
 	once   sync.Once
 	seeds  []uint64 // of the members' identities
 	tokens atomic.Pointer[tokens]
+	sealed atomic.Pointer[sessions]
 
 	ringOnce sync.Once
 	ring     *pool.Ring
@@ -24,6 +25,12 @@ type tokens struct {
 	keys  *policy.StickyKeys
 	mine  []string       // of each member, under the first key
 	index map[string]int // of each token that is accepted
+}
+
+// sessions are the members' balanced cookies, under one set of keys.
+type sessions struct {
+	keys *policy.StickyKeys
+	*policy.Sessions
 }
 
 // seeds returns the hashes of the members' identities.
@@ -68,4 +75,14 @@ func (m *members) tokens(keys *policy.StickyKeys) *tokens {
 	}
 	m.names.tokens.Store(t)
 	return t
+}
+
+// sessions returns what makes and reads the members' balanced cookies under keys.
+func (m *members) sessions(keys *policy.StickyKeys) *policy.Sessions {
+	s := m.names.sealed.Load()
+	if s == nil || s.keys != keys {
+		s = &sessions{keys, keys.Sessions(m.backend.Name)}
+		m.names.sealed.Store(s)
+	}
+	return s.Sessions
 }

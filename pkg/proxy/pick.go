@@ -77,7 +77,7 @@ func (x *exchange) next() *pool.Endpoint {
 // candidates are the members that new requests may go to.
 func (x *exchange) candidates() pool.Candidates {
 	return pool.Candidates{
-		Endpoints: x.members.endpoints[:x.members.ready], Tried: x.tried, Now: x.proxy.bindings.pool.At(x.record.Time) + x.asked,
+		Endpoints: x.members.endpoints[:x.members.ready], Tried: x.tried,
 		SlowStart: x.set.Balance.SlowStart, MaxInFlight: int64(x.set.Overload.MaxInFlightEndpoint),
 	}
 }

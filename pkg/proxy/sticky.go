@@ -33,7 +33,7 @@ func (x *exchange) stick() {
 		}
 		return
 	}
-	if number, ok := keys.Session(token, x.members.backend.Name); ok && token != "" {
+	if number, ok := x.members.sessions(keys).Number(token, &x.scratch); ok {
 		x.session.number, x.session.known = number, true
 		return
 	}
@@ -50,7 +50,7 @@ func (x *exchange) newSession(i int) uint64 {
 	seeds := x.members.seeds()
 	var number uint64
 	for range 64 * (len(seeds) + 1) {
-		number = rand.Uint64() //nolint:gosec // a name, not a secret: it is signed
+		number = rand.Uint64() //nolint:gosec // a name, not a secret: it is sealed
 		if home := pool.Preferred(number, seeds); home == i || i < 0 && home < x.members.ready {
 			break
 		}
@@ -94,7 +94,7 @@ func (x *exchange) cookie() string {
 		if len(x.tried) > 1 {
 			x.session.number = x.newSession(answered)
 		}
-		token = keys.SessionToken(x.members.backend.Name, x.session.number)
+		token = x.members.sessions(keys).Token(x.session.number)
 	}
 	return sticky.Cookie(token, x.match.Route.Path, x.ask.Scheme == "https", first(x.r.Header["User-Agent"]))
 }

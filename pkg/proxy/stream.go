@@ -203,7 +203,7 @@ func (p *Proxy) connect(s *stream) (*pool.Endpoint, net.Conn, policy.Reason) {
 
 // chooseFor chooses an endpoint as for requests, of which a connection has only the client's address.
 func (p *Proxy) chooseFor(s *stream, tried []int) int {
-	c := pool.Candidates{Endpoints: s.members.endpoints[:s.members.ready], Tried: tried, Now: p.bindings.pool.Now(),
+	c := pool.Candidates{Endpoints: s.members.endpoints[:s.members.ready], Tried: tried,
 		SlowStart: s.set.Balance.SlowStart, MaxInFlight: int64(s.set.Overload.MaxInFlightEndpoint)}
 	switch {
 	case s.members.backend.ClientIP || len(s.set.Balance.HashBy) > 0:
