@@ -14,7 +14,7 @@ import (
 	"github.com/usher-ingress/usher/e2e/image"
 )
 
-// requiredVariable, set to 1, makes it an error that this machine cannot be a node.
+// requiredVariable, set to 1, makes it an error that this machine cannot be a node; .ci/run does so for root, unless it is 0.
 const requiredVariable = "USHER_E2E_NODE"
 
 // The images of the tests. Both versions of Usher are of the same source.

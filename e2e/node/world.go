@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -49,6 +50,11 @@ func Missing() error {
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("these packages are missing (apt-get install): %s", strings.Join(missing, " "))
+	}
+	try := exec.Command("true")
+	try.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID}
+	if err := try.Run(); err != nil {
+		return fmt.Errorf("the kernel refuses namespaces: %w", err)
 	}
 	return nil
 }
