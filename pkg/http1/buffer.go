@@ -17,6 +17,14 @@ var (
 	copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
 )
 
+// giveBack puts a buffer for heads into the pool, for its holder to forget; one
+// that had to grow is the collector's.
+func giveBack(buf []byte) {
+	if cap(buf) == headBuffer {
+		headBuffers.Put((*[headBuffer]byte)(buf[:headBuffer]))
+	}
+}
+
 // inbuf holds bytes that were read and not yet used: buf[r:w].
 type inbuf struct {
 	buf []byte
@@ -65,6 +73,12 @@ func (b *inbuf) shrink() {
 		b.buf = headBuffers.Get().(*[headBuffer]byte)[:]
 		b.reset()
 	}
+}
+
+// drop gives the buffer back; nothing can be read any more.
+func (b *inbuf) drop() {
+	giveBack(b.buf)
+	*b = inbuf{}
 }
 
 // headEnd looks for the end of a head (the empty line) in b, from offset from

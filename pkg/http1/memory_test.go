@@ -60,3 +60,28 @@ func TestMemoryOfIdleConnections(t *testing.T) {
 		t.Errorf("more than %d", limit)
 	}
 }
+
+// An idle tunnel costs at most 32 KiB, with the test's own handler and backend:
+// both connections have given back their four buffers, which are 32 KiB more.
+func TestMemoryOfIdleTunnels(t *testing.T) {
+	if raceEnabled || testing.Short() {
+		t.Skip("measures memory")
+	}
+	const conns, limit = 1000, 32 << 10
+	tr := &Transport{Dial: dialTo(rawUpstream(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"))}
+	s := &Server{Handler: forward(tr, &log{})}
+	addr := serve(t, s)
+	before := inUse()
+	for range conns {
+		fd := bareClient(t, addr, []byte("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"))
+		defer func() { _ = syscall.Close(fd) }()
+	}
+	if open := tr.Stats().Open; open != conns {
+		t.Fatalf("%d connections to the backend, want %d", open, conns)
+	}
+	each := (inUse() - before) / conns
+	t.Logf("%d bytes for each of %d idle tunnels", each, conns)
+	if each > limit {
+		t.Errorf("more than %d", limit)
+	}
+}

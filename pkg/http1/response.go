@@ -184,7 +184,7 @@ func (w *response) SetWriteDeadline(t time.Time) error {
 func (w *response) EnableFullDuplex() error { return nil }
 
 // Hijack hands the connection over. The reader holds the bytes that were read
-// already; deadlines are cleared. The connection is the plain socket if it is
+// already; deadlines are cleared, and buffers given back. The connection is the plain socket if it is
 // one, so that bytes can go through the kernel.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := w.x.conn
@@ -202,6 +202,9 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	w.x.detachBody()
 	early := append([]byte(nil), w.x.in.bytes()...)
+	w.x.in.drop() // a tunnel may rest for hours
+	giveBack(w.buf)
+	w.buf = nil
 	r := bufio.NewReaderSize(&prefixed{early, conn}, max(len(early), 512))
 	if len(early) > 0 {
 		_, _ = r.Peek(len(early))

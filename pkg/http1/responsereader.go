@@ -138,7 +138,8 @@ type upgraded struct {
 	once  sync.Once
 }
 
-// takeUpgraded removes the connection from the exchange.
+// takeUpgraded removes the connection from the exchange, which is never used
+// again and keeps no buffers.
 func (x *clientExchange) takeUpgraded() *upgraded {
 	x.connMu.Lock()
 	defer x.connMu.Unlock()
@@ -153,6 +154,11 @@ func (x *clientExchange) takeUpgraded() *upgraded {
 		x.stop = nil
 	}
 	early := append([]byte(nil), x.in.bytes()...)
+	x.in.drop()
+	if x.sender == nil {
+		giveBack(x.out)
+		x.out = nil
+	}
 	conn.wire.setRead(never)
 	conn.wire.armWrite(-1)
 	return &upgraded{conn: conn, early: early}

@@ -24,9 +24,9 @@ import (
 
 const (
 	churnRate = 100 // EndpointSlices changed a second
-	window    = 10 * time.Second
+	window    = 6 * time.Second
 	samples   = 100
-	pause     = 80 * time.Millisecond // between two changes at rest: more than what a burst waits for
+	pause     = 40 * time.Millisecond // between two changes at rest: more than what a burst waits for
 )
 
 // The hosts whose backend a change moves, by the endpoints of its Service or by the Ingress.
@@ -80,25 +80,27 @@ func measureCluster(ctx context.Context, b *bench) (string, error) {
 	if err := s.prepare(ctx, c); err != nil {
 		return "", err
 	}
-	starts := table{{"Ingresses", "hosts", "to Ready", "CPU", "RSS 10 s later", "peak RSS"}}
+	starts := table{{"Ingresses", "hosts", "to Ready", "CPU", "RSS 5 s later", "peak RSS"}}
 	changes := table{{"Ingresses", "a change of", "", "to live p50", "p99", "CPU of each", "others' p50", "p99", "failed"}}
-	for i, n := range b.sizes {
-		before := 0
-		if i > 0 {
-			before = b.sizes[i-1]
-		}
-		b.log("creating Ingresses %d to %d", before, n)
-		if err := fillIngresses(ctx, s.client, before, n); err != nil {
+	text := func() string {
+		return fmt.Sprintf("%d Services, %d endpoints, watched with the shipped ClusterRole. The middle of three starts.\n\n%s"+
+			"A change is timed from before it is sent to the API server until a request is answered by it: the API server's own time is part of it. "+
+			"\"Churn\" is %d EndpointSlices of other Services changed a second. The CPU is Usher's, user and system, without that of the others' %d requests a second.\n\n%s",
+			services, 3*services, starts, churnRate, othersRate, changes)
+	}
+	made := 0
+	for _, n := range b.sizes {
+		b.log("creating Ingresses %d to %d", made, n)
+		if err := fillIngresses(ctx, s.client, made, n); err != nil {
 			return "", err
 		}
 		if err := s.measure(ctx, n, &starts, &changes); err != nil {
 			return "", err
 		}
+		made = n
+		b.log("so far:\n%s", text())
 	}
-	return fmt.Sprintf("%d Services, %d endpoints, watched with the shipped ClusterRole. The middle of three starts.\n\n%s"+
-		"A change is timed from before it is sent to the API server until a request is answered by it: the API server's own time is part of it. "+
-		"\"Churn\" is %d EndpointSlices of other Services changed a second. The CPU is Usher's, user and system, without that of the others' %d requests a second.\n\n%s",
-		services, 3*services, starts, churnRate, othersRate, changes), nil
+	return text(), nil
 }
 
 // prepare makes the account, the Services, and the hosts that are asked for.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -20,76 +21,100 @@ const (
 	stormClients    = 5_000
 )
 
-// measureIdle opens WebSockets, then kept connections, and reads the memory after each.
+// idle is a kind of connection that rests.
+type idle struct {
+	name, port, path string
+	files            int // open files of Usher for each
+}
+
+// measureIdle opens many of each kind, to a process of their own, and reads its memory.
 func measureIdle(ctx context.Context, b *bench) (string, error) {
 	s, err := openSite(b)
 	if err != nil {
 		return "", err
 	}
 	defer s.close()
-	u, err := s.usher(ctx, b, "--keep-alive", "10m")
-	if err != nil {
-		return "", err
-	}
-	defer u.stop()
-	t := table{{"", "RSS", "of each"}}
-	last := u.memory("VmRSS")
-	t.row("before", fmt.Sprintf("%.0f MiB", last), "")
-	for _, kind := range []struct{ name, port, path string }{
-		{"WebSockets", "80", "/upgrade"}, {"kept connections", "80", "/"}, {"kept connections over TLS", "443", "/"},
+	t := table{{"idle", "connections", "RSS before", "RSS with them", "of each"}}
+	for _, kind := range []idle{
+		{"WebSockets", "80", "/upgrade", 2}, {"kept connections", "80", "/", 1}, {"kept connections over TLS", "443", "/", 1},
 	} {
-		conns := make(crowd, idleConnections)
-		defer conns.close()
-		err := inParallel(idleConnections, func(i int) (err error) {
-			conns[i], err = open(ctx, i, kind.port, kind.path)
-			return err
-		})
-		if err != nil {
+		if err := rest(ctx, b, s, kind, &t); err != nil {
 			return "", fmt.Errorf("%s: %w", kind.name, err)
 		}
-		time.Sleep(settle)
-		now := u.memory("VmRSS")
-		t.row(fmt.Sprintf("with %d idle %s more", idleConnections, kind.name), fmt.Sprintf("%.0f MiB", now), fmt.Sprintf("%.1f KiB", (now-last)*1024/idleConnections))
-		last = now
 	}
-	return "One after the other, in one process; a WebSocket has a connection to its Pod besides the client's.\n\n" + t.String(), nil
+	return fmt.Sprintf("A WebSocket has a connection to its Pod besides the client's, so there are as many as the limit of open files (%d) allows.\n\n%s", openFiles(), t), nil
+}
+
+// openFiles is how many a process may have.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024
+	}
+	return int(limit.Cur)
+}
+
+func rest(ctx context.Context, b *bench, s *site, kind idle, t *table) error {
+	u, err := s.usher(ctx, b, "--keep-alive", "10m")
+	if err != nil {
+		return err
+	}
+	defer u.stop()
+	before := u.memory("VmRSS")
+	n := min(idleConnections, (openFiles()-1000)/kind.files)
+	conns := make(crowd, n)
+	defer conns.close()
+	if err := inParallel(n, func(i int) (err error) {
+		conns[i], err = open(ctx, i, kind.port, kind.path)
+		return err
+	}); err != nil {
+		return err
+	}
+	time.Sleep(settle)
+	now := u.memory("VmRSS")
+	t.row(kind.name, n, fmt.Sprintf("%.0f MiB", before), fmt.Sprintf("%.0f MiB", now), fmt.Sprintf("%.1f KiB", (now-before)*1024/float64(n)))
+	return nil
 }
 
 // open connects as client i and has one request answered, or an upgrade. The connection stays open.
-func open(ctx context.Context, i int, port, path string) (conn net.Conn, err error) {
-	conn, err = dialFrom(ctx, source(i), port)
+func open(ctx context.Context, i int, port, path string) (net.Conn, error) {
+	conn, err := dialFrom(ctx, source(i), port)
 	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			_ = conn.Close()
-		}
-	}()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return nil, err
 	}
 	if port == "443" {
 		conn = tls.Client(conn, &tls.Config{ServerName: othersHost, InsecureSkipVerify: true}) //nolint:gosec // Usher's own, self-signed
+	}
+	if err := begins(conn, path); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// begins asks for the path and reads the answer.
+func begins(conn net.Conn, path string) error {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return err
 	}
 	fields, want := "", http.StatusOK
 	if path == "/upgrade" {
 		fields, want = "Connection: Upgrade\r\nUpgrade: websocket\r\n", http.StatusSwitchingProtocols
 	}
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, othersHost, fields); err != nil {
-		return nil, err
+		return err
 	}
 	response, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if response.StatusCode != want {
-		return nil, fmt.Errorf("%s: %s", path, response.Status)
+		return fmt.Errorf("%s: %s", path, response.Status)
 	}
 	if want == http.StatusOK {
 		_, err = io.Copy(io.Discard, response.Body)
 	}
-	return conn, err
+	return err
 }
 
 // measureStorm lets 5,000 clients come at once: as they are, and after the process that had their connections was killed.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,9 +17,12 @@ import (
 
 // site is a folder with a few hosts, and what answers for them: what connections and attacks need.
 type site struct {
-	dir     string
-	backend *cluster.Backend
+	dir      string
+	backends []*cluster.Backend
 }
+
+// pods is how many backends a site has: the kernel takes long to find a free port for the ten-thousandth connection to one address.
+const pods = 10
 
 // openSite serves the others' host, which answers shortly, reads any body, upgrades on /upgrade and has no end on /endless.
 func openSite(b *bench) (*site, error) {
@@ -26,8 +30,11 @@ func openSite(b *bench) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	address := backends["others"]
-	objects := []any{class(), service("others"), slice("others", address), ingress("others", rule(othersHost, path("/", "others")))}
+	var addresses []string
+	for i := range pods {
+		addresses = append(addresses, fmt.Sprintf("10.244.1.%d", 1+i))
+	}
+	objects := []any{class(), service("others"), slice("others", addresses...), ingress("others", rule(othersHost, path("/", "others")))}
 	if err := writeList(dir, "site.json", objects); err != nil {
 		return nil, err
 	}
@@ -38,14 +45,23 @@ func openSite(b *bench) (*site, error) {
 	})
 	mux.HandleFunc("/upgrade", upgrade)
 	mux.HandleFunc("/endless", endless)
-	backend, err := cluster.StartBackend("others", address+":8080", mux)
-	if err != nil {
-		return nil, err
+	s := &site{dir: dir}
+	for _, address := range addresses {
+		backend, err := cluster.StartBackend("others", address+":8080", mux)
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s.backends = append(s.backends, backend)
 	}
-	return &site{dir: dir, backend: backend}, nil
+	return s, nil
 }
 
-func (s *site) close() { s.backend.Close() }
+func (s *site) close() {
+	for _, b := range s.backends {
+		b.Close()
+	}
+}
 
 func (s *site) usher(ctx context.Context, b *bench, flags ...string) (*usher, error) {
 	return startUsher(ctx, b.dir, append([]string{"--manifests", filepath.Clean(s.dir)}, flags...)...)

@@ -15,11 +15,11 @@ import (
 type startup struct {
 	ready            time.Duration
 	cpu              time.Duration
-	rss, peak, later float64 // MiB: when ready, the most until then, and ten seconds later
+	rss, peak, later float64 // MiB: when ready, the most until then, and some seconds later
 }
 
 // settle is how long after Ready memory is read again: what the start needed has been given back by then.
-const settle = 10 * time.Second
+const settle = 5 * time.Second
 
 func (s startup) cells() []any {
 	return []any{fmt.Sprintf("%.2f s", s.ready.Seconds()), fmt.Sprintf("%.2f s", s.cpu.Seconds()), fmt.Sprintf("%.0f MiB", s.later), fmt.Sprintf("%.0f MiB", s.peak)}
@@ -47,7 +47,7 @@ func measureStart(ctx context.Context, b *bench, flags ...string) (startup, *ush
 }
 
 func measureFiles(ctx context.Context, b *bench) (string, error) {
-	t := table{{"Ingresses", "hosts", "format", "to Ready", "CPU", "RSS 10 s later", "peak RSS"}}
+	t := table{{"Ingresses", "hosts", "format", "to Ready", "CPU", "RSS 5 s later", "peak RSS"}}
 	for _, format := range []string{"json", "yaml"} {
 		for _, n := range b.sizes {
 			dir := filepath.Join(b.dir, fmt.Sprintf("%s-%d", format, n))

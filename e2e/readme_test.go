@@ -1,0 +1,67 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestReadme runs what README shows for a folder of one's own, word for word but for the build: ports are free in the tests' namespace.
+func TestReadme(t *testing.T) {
+	for _, program := range []string{"sh", "python3", "curl"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("README's commands need %s, which this machine has not", program)
+		}
+	}
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```sh\n(mkdir site.*?)```").FindStringSubmatch(string(text))
+	if block == nil {
+		t.Fatal("README has no block that begins with mkdir site")
+	}
+	const build = "go build -o usher ./cmd/usher\n"
+	if !strings.Contains(block[1], build) {
+		t.Fatalf("README does not build usher by %q", build)
+	}
+	script := strings.Replace(block[1], build, "cp \"$"+binaryVariable+"\" usher\n", 1)
+	out, err := runGroup(t, script)
+	for _, want := range []string{"Directory listing for /", "hello.localhost"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in what README's commands print", want)
+		}
+	}
+	if err != nil || t.Failed() {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// runGroup runs a script in a folder of its own, and ends what it left running.
+func runGroup(t *testing.T, script string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-euc", script)
+	cmd.Dir = t.TempDir()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	end := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel, cmd.WaitDelay = end, time.Second
+	out, err := os.Create(cmd.Dir + "/out")
+	if err != nil {
+		return "", err
+	}
+	defer out.Close()
+	cmd.Stdout, cmd.Stderr = out, out
+	err = cmd.Run()
+	_ = end() // nothing of it may be left
+	said, _ := os.ReadFile(out.Name())
+	return string(said), err
+}
