@@ -15,8 +15,8 @@ import (
 // The limits are shorter than the defaults, so that they are met within a window.
 const (
 	limitFlag   = "3s"
-	attackTime  = 8 * time.Second
-	quietBefore = 5 * time.Second
+	attackTime  = 6 * time.Second
+	quietBefore = 4 * time.Second
 )
 
 // attack is many clients that mean harm. Each calls do again and again until it returns an error, or the attack is over.
