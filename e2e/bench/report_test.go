@@ -75,6 +75,21 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+// A complete run has what was written by hand; a partial one may be about something else.
+func TestNotes(t *testing.T) {
+	full, err := parseFlags(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	field := []contender{{Name: "nginx"}}
+	if got := (report{Field: field, Options: full}).markdown(); !strings.Contains(got, notes) || len(notes) < 100 {
+		t.Errorf("no notes in\n%s", got)
+	}
+	if got := (report{Field: field}).markdown(); strings.Contains(got, notes) {
+		t.Error("notes in a partial run")
+	}
+}
+
 func TestGoals(t *testing.T) {
 	names := scenarioNames()
 	for _, g := range goals() {
