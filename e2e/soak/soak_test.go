@@ -44,14 +44,15 @@ func TestSoak(t *testing.T) {
 	memory, goroutines := series{name: "RSS in MiB"}, series{name: "goroutines"}
 	began := time.Now()
 	for n := range swaps {
+		load.allowed.Store(all * int64(n+2) / swaps) // it goes on while a change becomes live
 		s.roll()
 		u.awaitSwap(n + 1)
 		if !load.await(all * int64(n+1) / swaps) {
 			break
 		}
 		if n%10 == 9 {
-			memory.add(float64(load.done.Load()), u.rss())
-			goroutines.add(float64(load.done.Load()), u.metric("go_goroutines"))
+			memory.add(float64(n), u.rss())
+			goroutines.add(float64(n), u.metric("go_goroutines"))
 		}
 	}
 	load.running.Wait()
@@ -67,6 +68,7 @@ type load struct {
 	address string
 	all     int64
 
+	allowed             atomic.Int64 // requests that may have begun by now, so that they last as long as the swaps
 	begun, done, failed atomic.Int64
 	running             sync.WaitGroup
 }
@@ -101,6 +103,9 @@ func (l *load) connection() bool {
 	in := bufio.NewReader(conn)
 	for {
 		n := l.begun.Add(1)
+		for n > l.allowed.Load() && n <= l.all && l.failed.Load() <= 20 {
+			time.Sleep(time.Millisecond)
+		}
 		if n > l.all || l.failed.Load() > 20 {
 			return false
 		}
@@ -141,7 +146,7 @@ func exchange(conn net.Conn, in *bufio.Reader, n int64) (last bool, err error) {
 	return response.Close, nil
 }
 
-// series is what was measured over the requests.
+// series is what was measured over the swaps.
 type series struct {
 	name string
 	x, y []float64
