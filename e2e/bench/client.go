@@ -21,18 +21,26 @@ type client struct {
 // dial connects to a target; a deadline covers everything that is done with the connection, so that nothing waits for ever. TLS is 1.3
 // with X25519 and without resumption: what all proxies here can do.
 func dial(ctx context.Context, t *target, secure bool, deadline time.Time) (*client, error) {
-	addr := t.HTTP
 	if secure {
-		addr = t.HTTPS
+		return connect(ctx, t.HTTPS, newTLS(), deadline)
 	}
+	return connect(ctx, t.HTTP, nil, deadline)
+}
+
+func newTLS() *tls.Config {
+	return &tls.Config{ServerName: secureHost, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"},
+		MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}}
+}
+
+// connect is dial with a TLS configuration of the caller's choice, or without TLS when it is nil.
+func connect(ctx context.Context, addr string, config *tls.Config, deadline time.Time) (*client, error) {
 	dialer := net.Dialer{Deadline: deadline, KeepAlive: -1}
 	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	if secure {
-		conn = tls.Client(conn, &tls.Config{ServerName: secureHost, InsecureSkipVerify: true, NextProtos: []string{"http/1.1"},
-			MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}})
+	if config != nil {
+		conn = tls.Client(conn, config)
 	}
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, errors.Join(err, conn.Close())

@@ -135,7 +135,7 @@ func TestChoose(t *testing.T) {
 // Every template renders, and the manifests are YAML with the parts that Usher needs.
 func TestConfigurations(t *testing.T) {
 	s := &site{Dir: t.TempDir(), Small: "127.0.0.1:9000", Go: "127.0.0.1:9001", Hosts: 2}
-	if err := s.writeCertificate(); err != nil {
+	if err := s.writeCertificates(); err != nil {
 		t.Fatal(err)
 	}
 	set := setting{site: s, Work: s.Dir, PlainHost: plainHost, SecureHost: secureHost, GoPrefix: goPrefix, AccessLog: true, SmallPort: 9000}

@@ -13,6 +13,7 @@ type scenario struct {
 	unit        string // what CPU time, or memory, is divided by: "request", "GiB", ...
 	note        string // a sentence for the reader
 	accessLog   bool
+	rsa         bool // the certificate has an RSA key
 	fresh       bool // a new process for each turn, since the figure is about memory
 	// prepare runs once, when the contenders are up; nil for most.
 	prepare func(context.Context, *bench, []*target) error
@@ -42,6 +43,10 @@ func scenarios() []scenario {
 			note: "h2load over TLS, 16 connections of 32 streams."},
 		{name: "handshake", title: "Full TLS handshakes", unit: "connection", run: handshakes,
 			note: "ECDSA P-256, X25519, no resumption: a new connection with one request each."},
+		{name: "handshake-rsa", title: "Full TLS handshakes, RSA", unit: "connection", rsa: true, run: handshakes, note: "As above, with a key of 2048 bits."},
+		{name: "resume", title: "Resumed TLS handshakes", unit: "connection", run: resumptions,
+			note: "As the first, each connection with the session ticket of the one before."},
+		{name: "resume-rsa", title: "Resumed TLS handshakes, RSA", unit: "connection", rsa: true, run: resumptions, note: "As above, with a key of 2048 bits."},
 		{name: "download", title: "100 MiB download", unit: "GiB", figure: bulk, run: download, note: "One connection, plain HTTP."},
 		{name: "download-tls", title: "100 MiB download over TLS", unit: "GiB", figure: bulk, run: downloadTLS, note: "One connection."},
 		{name: "upload", title: "100 MiB upload", unit: "GiB", figure: bulk, run: upload, note: "One connection, plain HTTP, Content-Length; nothing is buffered to disk."},
@@ -72,7 +77,11 @@ func http2(ctx context.Context, b *bench, t *target) (load, error) {
 }
 
 func handshakes(ctx context.Context, b *bench, t *target) (load, error) {
-	return runHandshakes(ctx, t, b.duration)
+	return runHandshakes(ctx, t, b.duration, false)
+}
+
+func resumptions(ctx context.Context, b *bench, t *target) (load, error) {
+	return runHandshakes(ctx, t, b.duration, true)
 }
 
 func download(ctx context.Context, _ *bench, t *target) (load, error) {

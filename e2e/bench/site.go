@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -40,12 +42,13 @@ const fileSize = 100 << 20
 
 // site is what all proxies have in common: a folder, a certificate and the backends.
 type site struct {
-	Dir                string // removed at the end
-	Cert, Key, CertKey string // PEM files; CertKey holds both, as haproxy wants it
-	Small, Go          string // addresses of the backends
-	Hosts              int    // other hosts in Usher's table
-	usher              string // a ready binary; empty means to build one
-	before             string // another one; empty means that there is none
+	Dir                string    // removed at the end
+	Cert, Key, CertKey string    // PEM files; CertKey holds both, as haproxy wants it
+	rsa                [3]string // the same three of the RSA certificate
+	Small, Go          string    // addresses of the backends
+	Hosts              int       // other hosts in Usher's table
+	usher              string    // a ready binary; empty means to build one
+	before             string    // another one; empty means that there is none
 	proxyCPU           int
 	backend            *child
 	own                *goBackend
@@ -69,7 +72,7 @@ func openSite(ctx context.Context, opt options) (*site, error) {
 }
 
 func (s *site) open(ctx context.Context, cpu int) (err error) {
-	if err := s.writeCertificate(); err != nil {
+	if err := s.writeCertificates(); err != nil {
 		return err
 	}
 	if s.own, err = startGoBackend(); err != nil {
@@ -116,12 +119,38 @@ func (s *site) close() {
 	_ = os.RemoveAll(s.Dir)
 }
 
-// writeCertificate makes the ECDSA P-256 certificate that every proxy presents.
-func (s *site) writeCertificate() error {
+// withRSA is the site with its other certificate in the place of the usual one.
+func (s *site) withRSA() *site {
+	other := *s
+	other.Cert, other.Key, other.CertKey = s.rsa[0], s.rsa[1], s.rsa[2]
+	return &other
+}
+
+// writeCertificates makes the ECDSA P-256 certificate that every proxy presents, and the RSA one of some scenarios.
+func (s *site) writeCertificates() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
+	if err := s.writeCertificate(key); err != nil {
+		return err
+	}
+	other := site{Dir: filepath.Join(s.Dir, "rsa")}
+	if err := os.Mkdir(other.Dir, 0o755); err != nil {
+		return err
+	}
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	if err := other.writeCertificate(rsaKey); err != nil {
+		return err
+	}
+	s.rsa = [3]string{other.Cert, other.Key, other.CertKey}
+	return nil
+}
+
+func (s *site) writeCertificate(key crypto.Signer) error {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()),
 		Subject:      pkix.Name{CommonName: secureHost},
@@ -131,7 +160,7 @@ func (s *site) writeCertificate() error {
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:     []string{secureHost},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return err
 	}

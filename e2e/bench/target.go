@@ -35,6 +35,9 @@ func (b *bench) start(ctx context.Context, c contender, how scenario) (*target, 
 	}
 	s := setting{site: b.site, Work: dir, HTTPPort: ports[0], HTTPSPort: ports[1], Port: ports[2], AccessLog: how.accessLog,
 		PlainHost: plainHost, SecureHost: secureHost, GoPrefix: goPrefix, Connections: 1024}
+	if how.rsa {
+		s.site = b.site.withRSA()
+	}
 	if how.fresh {
 		s.Connections = b.idle + 1000
 	}

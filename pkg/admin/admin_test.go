@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -180,6 +181,34 @@ func TestExplain(t *testing.T) {
 	for _, want := range []string{"503", "no-ready-endpoints", "demo/cart:80", "demo/shop-tls"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s is missing in\n%s", want, got)
+		}
+	}
+}
+
+// TestAuthority: the root of the internal CA is shown where there is one, and what keeps it from being shown.
+func TestAuthority(t *testing.T) {
+	with := func(pem string, err error) func(*Options) {
+		return func(o *Options) {
+			o.Authority = func(context.Context) ([]byte, error) {
+				if pem == "" {
+					return nil, err
+				}
+				return []byte(pem), err
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		admin  *Admin
+		status int
+		want   string
+	}{
+		"no ACME":        {newAdmin(shop()), 404, "no internal CA"},
+		"another CA":     {newAdmin(shop(), with("", nil)), 404, "no internal CA"},
+		"no storage":     {newAdmin(shop(), with("", errors.New("storage: down"))), 500, "storage: down"},
+		"an internal CA": {newAdmin(shop(), with("-----BEGIN CERTIFICATE-----", nil)), 200, "BEGIN CERTIFICATE"},
+	} {
+		if resp := ask(c.admin, "GET", "/debug/ca"); resp.StatusCode != c.status || !strings.Contains(body(t, resp), c.want) {
+			t.Errorf("%s: %d, want %d and %q", name, resp.StatusCode, c.status, c.want)
 		}
 	}
 }

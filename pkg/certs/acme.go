@@ -76,6 +76,7 @@ const (
 	hurryFor     = time.Minute
 
 	mostLoading = 32
+	shortLife   = 24 * time.Hour
 	cleanEvery  = 24 * time.Hour
 	cleanFirst  = 10 * time.Minute
 	cleanGrace  = 30 * 24 * time.Hour // how long an expired certificate is kept
@@ -176,8 +177,10 @@ func (i *Issuer) Run(ctx context.Context) error {
 			}
 			next = now.Add(i.round(ctx, now))
 		case names := <-i.wanted:
-			i.manage(names)
-			i.refresh()
+			if i.manage(names) {
+				next = time.Time{}
+				i.refresh()
+			}
 		}
 	}
 }
@@ -205,15 +208,19 @@ func (i *Issuer) round(ctx context.Context, now time.Time) time.Duration {
 	return min(max(life/100, refreshEvery), slowEvery)
 }
 
-// due gives the shortest time that a certificate which is to be renewed has left, 0 if none is, and the shortest life of all. certmagic
-// looks every ten minutes; for certificates that live for hours or less that is too seldom.
+// due gives the shortest time that a short-lived certificate which is to be renewed has left, 0 if none is, and the shortest life of
+// all. certmagic looks every ten minutes, which is too seldom for certificates that live for minutes or hours.
 func (i *Issuer) due(now time.Time) (left, life time.Duration) {
-	life = slowEvery * 100
+	life = shortLife
 	for _, c := range i.issued.Load().certificates {
 		whole := c.Until.Sub(c.NotFrom)
+		if whole >= shortLife {
+			continue
+		}
 		life = min(life, whole)
-		if rest := c.Until.Sub(now); whole < slowEvery*100*24 && rest < whole/3 && (left == 0 || rest < left) {
-			left = max(rest, time.Nanosecond)
+		window := time.Duration(float64(whole) * certmagic.DefaultRenewalWindowRatio)
+		if rest := max(c.Until.Sub(now), time.Nanosecond); rest < window && (left == 0 || rest < left) {
+			left = rest
 		}
 	}
 	return left, life

@@ -25,7 +25,8 @@ func (i *Issuer) Use(t *route.Table) {
 }
 
 // manage begins with names that are new and ends with those that are gone. What was issued for those stays in the storage.
-func (i *Issuer) manage(wanted []route.ACMEName) {
+// It tells whether anything changed.
+func (i *Issuer) manage(wanted []route.ACMEName) (changed bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	keep := map[string]bool{}
@@ -34,8 +35,10 @@ func (i *Issuer) manage(wanted []route.ACMEName) {
 		m := i.names[w.Name]
 		switch {
 		case m == nil:
+			changed = true
 			i.begin(w)
 		case m.wanted != w:
+			changed = true
 			m.wanted, m.rewrite, m.unwritten = w, time.Time{}, ""
 		}
 	}
@@ -43,12 +46,14 @@ func (i *Issuer) manage(wanted []route.ACMEName) {
 		if keep[name] {
 			continue
 		}
+		changed = true
 		m.stop()
 		delete(i.names, name)
 		i.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: name}})
 	}
 	i.known.Store(&keep)
 	i.first.CompareAndSwap(0, time.Now().UnixNano())
+	return changed
 }
 
 func (i *Issuer) begin(w route.ACMEName) {
@@ -60,9 +65,11 @@ func (i *Issuer) begin(w route.ACMEName) {
 		return
 	}
 	i.unread.Add(1)
+	var once sync.Once
+	looked := func() { once.Do(func() { i.unread.Add(-1) }) }
 	i.background(func() {
-		i.care(ctx, m)
-		m.looked.Do(func() { i.unread.Add(-1) })
+		defer looked()
+		i.care(ctx, w.Name, looked)
 	})
 }
 
@@ -70,7 +77,6 @@ func (i *Issuer) begin(w route.ACMEName) {
 type managed struct {
 	stop      context.CancelFunc
 	wanted    route.ACMEName
-	looked    sync.Once // when the storage was asked for its certificate
 	failed    string    // why the last attempt failed
 	unwritten string    // why it is not in its Secret
 	rewrite   time.Time // not before this is writing it tried again
@@ -89,13 +95,12 @@ const (
 )
 
 // care has the certificate of one name: the stored one, or one that is ordered, with certmagic's pauses between attempts. From then on
-// certmagic renews it.
-func (i *Issuer) care(ctx context.Context, m *managed) {
-	name := m.wanted.Name
+// certmagic renews it. looked is called when the storage was asked.
+func (i *Issuer) care(ctx context.Context, name string, looked func()) {
 	config := i.configFor(name)
 	for pause := careFirst; ; pause = min(2*pause, careMost) {
 		found, err := i.load(ctx, config, name)
-		m.looked.Do(func() { i.unread.Add(-1) })
+		looked()
 		if err == nil && !found {
 			if err = config.ObtainCertAsync(ctx, name); err == nil {
 				_, err = config.CacheManagedCertificate(ctx, name)

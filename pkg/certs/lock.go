@@ -25,7 +25,10 @@ type Leases interface {
 
 const (
 	lockTerm = 20 * time.Second // without a renewal for so long, a lock is free
-	lockPoll = time.Second      // how often who waits looks
+	lockPoll = time.Second      // how often who waits looks at first
+
+	lockPatience = time.Minute // until it looks less often
+	lockPollMost = 10 * time.Second
 )
 
 // ErrLockLost is why a write is refused: the lock it was made under expired, and somebody else may hold it.
@@ -83,7 +86,7 @@ func (s *ClusterStorage) fence(key string) (fence, error) {
 // clocks need not agree. A holder that could not renew in time has lost the lock: what it then stores is refused.
 func (s *ClusterStorage) Lock(ctx context.Context, name string) error {
 	var seen watched
-	for {
+	for began := time.Now(); ; {
 		held, err := s.tryLock(ctx, name, &seen)
 		if err != nil {
 			return fmt.Errorf("locking %s: %w", name, err)
@@ -94,9 +97,15 @@ func (s *ClusterStorage) Lock(ctx context.Context, name string) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("locking %s: %w", name, ctx.Err())
-		case <-time.After(s.poll):
+		case <-time.After(s.pause(time.Since(began))):
 		}
 	}
+}
+
+// pause is how long to wait until a lock is looked at again that was waited for so long: who orders holds it through all the pauses
+// between attempts, which may be hours, and a thousand names must not mean a thousand requests a second.
+func (s *ClusterStorage) pause(waited time.Duration) time.Duration {
+	return min(max((waited-lockPatience)/4, s.poll), lockPollMost)
 }
 
 // watched is a Lease that somebody else holds, and since when it has not changed.

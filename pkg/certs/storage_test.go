@@ -331,3 +331,43 @@ func FuzzUnpack(f *testing.F) {
 		}
 	})
 }
+
+// countedLeases counts how often a Lease is read.
+type countedLeases struct {
+	Leases
+	reads int
+}
+
+func (c *countedLeases) Get(ctx context.Context, name string, o metav1.GetOptions) (*coordinationv1.Lease, error) {
+	c.reads++
+	return c.Leases.Get(ctx, name, o)
+}
+
+// TestLockIsWaitedForPatiently: who waits for an hour asks the API server hundreds of times, not thousands, and still gets the lock soon
+// after it is free.
+func TestLockIsWaitedForPatiently(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secrets, leases := newStores()
+		counted := &countedLeases{Leases: leases}
+		holder, other := NewClusterStorage(secrets, leases, "a"), NewClusterStorage(secrets, counted, "b")
+		if err := holder.Lock(t.Context(), "issue_cert_shop.example"); err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan time.Time)
+		go func() {
+			_ = other.Lock(t.Context(), "issue_cert_shop.example")
+			got <- time.Now()
+		}()
+		time.Sleep(time.Hour)
+		released := time.Now()
+		if err := holder.Unlock(t.Context(), "issue_cert_shop.example"); err != nil {
+			t.Fatal(err)
+		}
+		if late := (<-got).Sub(released); late > 10*time.Second || counted.reads > 500 {
+			t.Errorf("the lock was had %v after it was free, with %d reads; want 10s and 500 at most", late, counted.reads)
+		}
+		if err := other.Unlock(t.Context(), "issue_cert_shop.example"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -17,8 +17,8 @@ import (
 // It is comparable: two that are equal need one configuration.
 type TLS struct {
 	Min, Max uint16 // versions, as crypto/tls numbers them
-	Ciphers  string // OpenSSL's names of the suites for TLS 1.2 and before, separated by colons; empty is Go's choice
-	Curves   string // key exchanges, in the same way
+	Ciphers  string // OpenSSL's names of the suites for TLS 1.2 and before, separated by colons; empty is the default, see CipherSuites
+	Curves   string // key exchanges, in the same way; empty is Go's choice
 	Tickets  bool   // resume sessions
 }
 
@@ -50,8 +50,16 @@ func (k TicketKey) Bytes() []byte { return []byte(k.key) }
 // Format implements fmt.Formatter: keys are not for logs.
 func (TicketKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("(hidden)")) }
 
-// CipherSuites are the numbers of the suites in Ciphers; nil is Go's choice.
+// CipherSuites are the numbers of the suites in Ciphers. The default are those with forward secrecy and AEAD, as in ingress-nginx. Where
+// a version before TLS 1.2 is let in, which has none of them, it is nil: Go's choice, with CBC.
 func (t *TLS) CipherSuites() []uint16 {
+	if t.Ciphers == "" && t.Min >= tls.VersionTLS12 {
+		return []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		}
+	}
 	var out []uint16
 	for _, name := range splitColons(t.Ciphers) {
 		out = append(out, cipherNames()[name])
@@ -76,7 +84,8 @@ func tlsKeys() []Key {
 				"only; the annotation is Usher's own.",
 			parse: parseProtocols},
 		{Name: "ssl-ciphers", ConfigMap: "ssl-ciphers", Values: "OpenSSL names, separated by colons", Default: "", Scope: ScopeHost, Bad: UseDefault,
-			Doc: "Cipher suites for the host, up to TLS 1.2; those of TLS 1.3 cannot be chosen. Suites that Go lacks (finite-field DHE, " +
+			Doc: "Cipher suites for the host, up to TLS 1.2; those of TLS 1.3 cannot be chosen. Without it those with forward secrecy and AEAD, as in ingress-nginx; and CBC where " +
+				"ssl-protocols has a version before TLS 1.2. Suites that Go lacks (finite-field DHE, " +
 				"CAMELLIA, ARIA, RC4, DES) and OpenSSL's keywords (HIGH, !aNULL) are reported and left out. The order is Go's.",
 			parse: parseCiphers},
 		{Name: "ssl-ecdh-curve", ConfigMap: "ssl-ecdh-curve", Values: "auto, or names separated by colons", Default: "auto", Scope: ScopeHost, Bad: UseDefault,
