@@ -13,29 +13,24 @@ import (
 	"github.com/usher-ingress/usher/e2e/cluster"
 )
 
-// newACMEScene is a scene in which Usher may keep certificates, with a backend and an Ingress that asks for one.
-func newACMEScene(t *testing.T, hosts ...string) *scene {
+// newACMEScene is a scene in which Usher may keep certificates, with a backend.
+func newACMEScene(t *testing.T, further ...cluster.Grant) *scene {
 	t.Helper()
 	s := emptyScene(t)
-	s.account(
+	s.account(append(further,
 		cluster.Grant{File: shipped + "clusterrole.yaml"},
 		cluster.Grant{File: shipped + "role-leader-election.yaml", Namespace: s.system},
 		cluster.Grant{File: shipped + "role-session-tickets.yaml", Namespace: s.system},
-		cluster.Grant{File: shipped + "role-acme.yaml", Namespace: s.system})
+		cluster.Grant{File: shipped + "role-acme.yaml", Namespace: s.system})...)
 	s.backend("web")
-	for _, host := range hosts {
-		s.ingress(strings.ReplaceAll(host, ".", "-"), fmt.Sprintf(`
-tls: [{hosts: [%[1]s], secretName: %[1]s}]
-rules: [{host: %[1]s, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]
-`, host), `usher.dev/acme: "true"`)
-	}
 	return s
 }
 
 // TestACMEChallenges has a CA that reaches only port 80, and one that reaches only port 443; either is enough.
 func TestACMEChallenges(t *testing.T) {
 	const closed = 9
-	s := newACMEScene(t, "challenge.example")
+	s := newACMEScene(t)
+	s.asksACME("challenge.example")
 	for name, o := range map[string]pebbleOptions{
 		"HTTP-01":     {tlsPort: closed, environment: []string{"PEBBLE_WFE_NONCEREJECT=20"}},
 		"TLS-ALPN-01": {httpPort: closed},
@@ -57,7 +52,8 @@ func TestACMEChallenges(t *testing.T) {
 
 // TestACMETwoReplicas: one order, whichever replica the CA asks, and both serve the certificate.
 func TestACMETwoReplicas(t *testing.T) {
-	s := newACMEScene(t, "pair.example")
+	s := newACMEScene(t)
+	s.asksACME("pair.example")
 	p := newPebble(t, pebbleOptions{})
 	a, b := s.usher(p.flags()...), s.usher(p.flags()...)
 	p.resolve("pair.example", a, b)
@@ -72,7 +68,8 @@ func TestACMETwoReplicas(t *testing.T) {
 
 // TestACMERefused: nothing waits for a certificate that does not come, and the page says why.
 func TestACMERefused(t *testing.T) {
-	s := newACMEScene(t, "refused.example")
+	s := newACMEScene(t)
+	s.asksACME("refused.example")
 	p := newPebble(t, pebbleOptions{refused: []string{"refused.example"}})
 	u := s.start(p.flags()...)
 	defer func() { _ = u.stop() }()

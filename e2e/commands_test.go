@@ -73,6 +73,9 @@ func TestExplain(t *testing.T) {
 
 // flags let a command read the cluster as the scene's Usher does.
 func (s *scene) flags() []string {
+	if s.folder != "" {
+		return []string{"--manifests", s.folder, "--ingress-class", s.class, "--controller-class", "usher.dev/" + s.class, "--acme-storage", s.acme}
+	}
 	return []string{"--kubeconfig", s.kubeconfig, "--ingress-class", s.class, "--controller-class", "usher.dev/" + s.class}
 }
 

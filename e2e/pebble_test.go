@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,26 +16,35 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/usher-ingress/usher/e2e/cluster"
 )
 
-// buildPebble builds the ACME CA of the tests and its DNS server, from the module pebble beside this package.
-var buildPebble = sync.OnceValues(func() (string, error) {
+// pebbleVariable names the folder of Pebble's programs: the ACME CA of the
+// tests and its DNS server.
+const pebbleVariable = "USHER_E2E_PEBBLE"
+
+// buildPebble builds them, from the module pebble beside this package, and
+// leaves their folder in the environment.
+func buildPebble() error {
+	if os.Getenv(pebbleVariable) != "" {
+		return nil
+	}
 	folder, err := filepath.Abs("../bin/pebble")
 	if err != nil {
-		return "", err
+		return err
 	}
 	build := exec.Command("go", "build", "-C", "pebble", "-o", folder+"/",
 		"github.com/letsencrypt/pebble/v2/cmd/pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building pebble: %w\n%s", err, out)
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("building pebble: %w", err)
 	}
-	return folder, nil
-})
+	return os.Setenv(pebbleVariable, folder)
+}
 
 // pebble is a running CA with the DNS that it asks.
 type pebble struct {
@@ -53,29 +63,26 @@ var pebbles atomic.Int64
 
 // pebbleOptions are what a test wants of its CA.
 type pebbleOptions struct {
-	httpPort, tlsPort int      // where challenges are looked for
-	refused           []string // names that it never gives a certificate for
-	lifetime          int      // of certificates, in seconds
+	httpPort, tlsPort int               // where challenges are looked for
+	refused           []string          // names that it never gives a certificate for
+	lifetime          int               // of certificates, in seconds
+	dns               string            // address of the DNS server to ask; its own if empty
+	ocsp              string            // URL of the responder that certificates name
+	accounts          map[string]string // keys of external accounts by their names; with any an account needs one
 	environment       []string
 }
 
 // newPebble starts a CA.
 func newPebble(t *testing.T, o pebbleOptions) *pebble {
 	t.Helper()
-	folder, err := buildPebble()
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := pebbles.Add(1)
-	p := &pebble{t: t, folder: folder, port: 24000 + 10*n, dns: fmt.Sprintf("127.0.0.1:%d", 24002+10*n), control: fmt.Sprintf("127.0.0.1:%d", 24003+10*n)}
+	p := &pebble{t: t, folder: os.Getenv(pebbleVariable), port: 24000 + 10*n, dns: fmt.Sprintf("127.0.0.1:%d", 24002+10*n), control: fmt.Sprintf("127.0.0.1:%d", 24003+10*n)}
 	p.write(o)
-	dns := exec.Command(filepath.Join(folder, "pebble-challtestsrv"), "-dnsserver", p.dns, "-management", p.control,
-		"-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-defaultIPv6", "", "-defaultIPv4", "")
-	process, err := cluster.StartProcess(t.TempDir(), "challtestsrv", dns)
-	if err != nil {
-		t.Fatal(err)
+	if o.dns != "" {
+		p.dns = o.dns
+	} else {
+		p.startDNS()
 	}
-	t.Cleanup(process.Kill)
 	p.start(o.environment...)
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -84,6 +91,18 @@ func newPebble(t *testing.T, o pebbleOptions) *pebble {
 		p.process.Kill()
 	})
 	return p
+}
+
+// startDNS starts Pebble's DNS server, which is told names by resolve.
+func (p *pebble) startDNS() {
+	p.t.Helper()
+	dns := exec.Command(filepath.Join(p.folder, "pebble-challtestsrv"), "-dnsserver", p.dns, "-management", p.control,
+		"-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-defaultIPv6", "", "-defaultIPv4", "")
+	process, err := cluster.StartProcess(p.t.TempDir(), "challtestsrv", dns)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(process.Kill)
 }
 
 // write writes the CA's configuration and the certificate of its own server.
@@ -101,7 +120,8 @@ func (p *pebble) write(o pebbleOptions) {
 		"listenAddress": fmt.Sprintf("127.0.0.1:%d", p.port), "managementListenAddress": fmt.Sprintf("127.0.0.1:%d", p.port+1),
 		"certificate": folder + "/cert.pem", "privateKey": folder + "/key.pem",
 		"httpPort": orPort(o.httpPort, 80), "tlsPort": orPort(o.tlsPort, 443), "domainBlocklist": o.refused,
-		"retryAfter": map[string]int{"authz": 1, "order": 1}, "keyAlgorithm": "ecdsa",
+		"retryAfter": map[string]int{"authz": 1, "order": 1}, "keyAlgorithm": "ecdsa", "ocspResponderURL": o.ocsp,
+		"externalAccountBindingRequired": len(o.accounts) > 0, "externalAccountMACKeys": o.accounts,
 		"profiles": map[string]any{"default": map[string]any{"description": "the tests'", "validityPeriod": orPort(o.lifetime, 86400)}},
 	}})
 	if err != nil {
@@ -184,6 +204,29 @@ func (p *pebble) trusted() *x509.CertPool {
 		p.t.Fatalf("the CA's root: %v, %s", err, pem)
 	}
 	return pool
+}
+
+// renewNow has the CA say that a certificate is to be renewed (RFC 9773).
+func (p *pebble) renewNow(state *tls.ConnectionState) {
+	p.t.Helper()
+	window := map[string]time.Time{"start": time.Now().Add(-2 * time.Hour), "end": time.Now().Add(-time.Hour)}
+	information, err := json.Marshal(map[string]any{"suggestedWindow": window})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: state.PeerCertificates[0].Raw})
+	body, err := json.Marshal(map[string]string{"certificate": string(certificate), "ariResponse": string(information)})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	answer, err := p.client.Post(fmt.Sprintf("https://127.0.0.1:%d/set-renewal-info/", p.port+1), "application/json", bytes.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		p.t.Fatalf("setting renewal information: %s", answer.Status)
+	}
 }
 
 // issued counts the certificates that the CA has given.

@@ -42,6 +42,9 @@ type scene struct {
 	system     string               // namespace of Usher itself
 	class      string               // the IngressClass, and the name of its controller
 	kubeconfig string               // Usher's
+	folder     string               // of manifests, in the place of a cluster; see folderScene
+	acme       string               // folder of ACME's storage, without a cluster
+	logs       string               // folder of what Usher prints
 }
 
 // newScene gives the test its namespaces and class, and Usher the roles that it
@@ -69,17 +72,27 @@ func emptyScene(t *testing.T) *scene {
 			t.Log(theCluster.Logs())
 		}
 	})
-	name := strings.Trim(unfit.ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
+	name := sceneName(t)
 	objects, err := dynamic.NewForConfig(theCluster.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &scene{t: t, client: theCluster.Client(), objects: objects, namespace: name, system: name + "-system", class: name}
+	s := &scene{t: t, client: theCluster.Client(), objects: objects, namespace: name, system: name + "-system", class: name, logs: theCluster.Dir()}
 	for _, namespace := range []string{s.namespace, s.system} {
 		s.makeNamespace(namespace)
 	}
-	s.apply(`{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: $class}, spec: {controller: usher.dev/$class}}`)
+	s.applyClass()
 	return s
+}
+
+// sceneName is a name for namespaces and such, made of the test's.
+func sceneName(t *testing.T) string {
+	return strings.Trim(unfit.ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
+}
+
+func (s *scene) applyClass() {
+	s.t.Helper()
+	s.apply(`{apiVersion: networking.k8s.io/v1, kind: IngressClass, metadata: {name: $class}, spec: {controller: usher.dev/$class}}`)
 }
 
 func (s *scene) makeNamespace(name string) {
@@ -121,6 +134,10 @@ func (s *scene) apply(text string) {
 			return
 		} else if err != nil {
 			s.t.Fatalf("%v in\n%s", err, text)
+		}
+		if s.folder != "" {
+			s.write(object)
+			continue
 		}
 		options := metav1.ApplyOptions{FieldManager: "e2e", Force: true}
 		if _, err := s.of(object).Apply(s.t.Context(), object.GetName(), object, options); err != nil {
@@ -259,7 +276,13 @@ func (s *scene) secret(name string, pair cluster.KeyPair) {
 // long.
 func await(t *testing.T, check func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	awaitFor(t, patience, check)
+}
+
+// awaitFor is await for what takes longer than a moment by its nature.
+func awaitFor(t *testing.T, limit time.Duration, check func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -270,7 +293,7 @@ func await(t *testing.T, check func() error) {
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("not after %v: %v", patience, err)
+			t.Fatalf("not after %v: %v", limit, err)
 		case <-tick.C:
 		}
 	}

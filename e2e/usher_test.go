@@ -22,6 +22,7 @@ import (
 // usher is a running replica.
 type usher struct {
 	t       *testing.T
+	name    string // of its Pod
 	process *cluster.Process
 	address string // its traffic address, ports 80 and 443
 	admin   string // URL of its admin port
@@ -61,16 +62,16 @@ func (s *scene) start(flags ...string) *usher {
 func (s *scene) launch(flags ...string) *usher {
 	s.t.Helper()
 	n := replicas.Add(1)
-	u := &usher{t: s.t, address: fmt.Sprintf("192.0.2.%d", 10+n), admin: fmt.Sprintf("http://127.0.0.1:%d", 20000+n)}
+	u := &usher{t: s.t, name: fmt.Sprintf("usher-%d", n), address: fmt.Sprintf("192.0.2.%d", 10+n), admin: fmt.Sprintf("http://127.0.0.1:%d", 20000+n)}
 	u.client = u.newClient(nil)
 	flags = append([]string{
 		"--bind-address", u.address, "--http-port", "80", "--https-port", "443",
 		"--admin-port", strconv.Itoa(int(20000 + n)), "--shutdown-delay", "0",
 	}, flags...)
 	cmd := usherCommand(append(append([]string{"serve"}, s.flags()...), flags...)...)
-	cmd.Env = append(cmd.Env, "POD_NAMESPACE="+s.system, fmt.Sprintf("POD_NAME=usher-%d", n))
+	cmd.Env = append(cmd.Env, "POD_NAMESPACE="+s.system, "POD_NAME="+u.name)
 	var err error
-	if u.process, err = cluster.StartProcess(theCluster.Dir(), fmt.Sprintf("usher-%d", n), cmd); err != nil {
+	if u.process, err = cluster.StartProcess(s.logs, u.name, cmd); err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() {

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/certmagic"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -21,6 +20,12 @@ import (
 
 // patience is how long a test waits for what takes a moment.
 const patience = 20 * time.Second
+
+// newMemory is a cluster's storage without a cluster.
+func newMemory() *ClusterStorage {
+	secrets, leases := newStores()
+	return NewClusterStorage(secrets, leases, "a")
+}
 
 // runIssuer runs an Issuer with the internal CA until the test ends.
 func runIssuer(t *testing.T, o ACMEOptions, names ...route.ACMEName) *Issuer {
@@ -70,7 +75,7 @@ func await(t *testing.T, what string, done func() bool) {
 // TestInternalCA gives certificates, wildcards too, that whoever trusts its root accepts; a second Usher with the same storage has the
 // same root and the same certificates.
 func TestInternalCA(t *testing.T) {
-	storage := &certmagic.FileStorage{Path: t.TempDir()}
+	storage := newMemory()
 	names := []route.ACMEName{named("*.shop.test", "demo", ""), named("shop.test", "demo", "")}
 	var first []*route.Certificate
 	for range 2 {
@@ -100,7 +105,7 @@ func TestInternalCA(t *testing.T) {
 
 // TestIssuerServesWhatItHas: a handshake gets the certificate by the Issuer's Table, and a name that left the table has none.
 func TestIssuerServesWhatItHas(t *testing.T) {
-	i := runIssuer(t, ACMEOptions{Storage: &certmagic.FileStorage{Path: t.TempDir()}}, named("shop.test", "demo", ""))
+	i := runIssuer(t, ACMEOptions{Storage: newMemory()}, named("shop.test", "demo", ""))
 	s, err := New(i, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -128,7 +133,7 @@ func TestSecretsAreWritten(t *testing.T) {
 	namespaces["demo"].objects["theirs"], namespaces["demo"].objects["ours"] = theirs, ours
 	shared := named("one.test", "demo", "shared")
 	shared.Shared = true
-	options := ACMEOptions{Storage: &certmagic.FileStorage{Path: t.TempDir()}, Leads: func() bool { return true },
+	options := ACMEOptions{Storage: newMemory(), Leads: func() bool { return true },
 		Secrets: func(namespace string) Secrets { return namespaces[namespace] }}
 	i := runIssuer(t, options, named("a.test", "demo", "same"), named("b.test", "demo", "same"), named("new.test", "other", "new"),
 		named("ours.test", "demo", "ours"), named("theirs.test", "demo", "theirs"), shared, named("unnamed.test", "demo", ""))
