@@ -37,9 +37,9 @@ func TestACMEChallenges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPebble(t, o)
+			p.resolve("challenge.example", 1)
 			u := s.start(p.flags()...)
 			defer func() { _ = u.stop() }()
-			p.resolve("challenge.example", u)
 			client := u.newClient(&tls.Config{RootCAs: p.trusted()})
 			await(t, func() error { return answers(client, "https://challenge.example/", "web") })
 			if shown := read(t, u.admin+"/debug/certificates"); !strings.Contains(shown, "acme/") || !strings.Contains(shown, "challenge.example") {
@@ -55,8 +55,8 @@ func TestACMETwoReplicas(t *testing.T) {
 	s := newACMEScene(t)
 	s.asksACME("pair.example")
 	p := newPebble(t, pebbleOptions{})
+	p.resolve("pair.example", 2)
 	a, b := s.usher(p.flags()...), s.usher(p.flags()...)
-	p.resolve("pair.example", a, b)
 	for _, u := range []*usher{a, b} {
 		client := u.newClient(&tls.Config{RootCAs: p.trusted()})
 		await(t, func() error { return answers(client, "https://pair.example/", "web") })

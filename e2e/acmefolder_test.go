@@ -112,8 +112,8 @@ func TestACMEWildcard(t *testing.T) {
 func TestACMERenewal(t *testing.T) {
 	s := newACMEFolder(t, "renewed.example")
 	p := newPebble(t, pebbleOptions{lifetime: 20})
+	p.resolve("renewed.example", 1)
 	u := s.usher(p.flags()...)
-	p.resolve("renewed.example", u)
 	old := u.awaitLeaf(p, "renewed.example", nil)
 	client := u.newClient(&tls.Config{RootCAs: p.trusted()})
 	await(t, func() error { return answers(client, "https://renewed.example/", "web") })
@@ -131,16 +131,16 @@ func TestACMERenewal(t *testing.T) {
 func TestACMERenewalInformation(t *testing.T) {
 	s := newACMEFolder(t, "ari.example")
 	p := newPebble(t, pebbleOptions{})
+	p.resolve("ari.example", 1)
 	u := s.start(p.flags()...)
-	p.resolve("ari.example", u)
 	old := u.awaitLeaf(p, "ari.example", nil)
 	if err := u.stop(); err != nil {
 		t.Fatal(err)
 	}
 	p.renewNow(old)
 	s.forgetRenewalInformation("ari.example")
+	p.resolve("ari.example", 1)
 	u = s.usher(p.flags()...)
-	p.resolve("ari.example", u)
 	u.awaitLeaf(p, "ari.example", old)
 }
 
@@ -180,8 +180,8 @@ func TestACMERevocation(t *testing.T) {
 	r := newResponder(t)
 	p := newPebble(t, pebbleOptions{ocsp: r.url})
 	r.ca.Store(p)
+	p.resolve("ocsp.example", 1)
 	u := s.start(p.flags()...)
-	p.resolve("ocsp.example", u)
 	old := u.awaitLeaf(p, "ocsp.example", nil)
 	if staple, err := ocsp.ParseResponse(old.OCSPResponse, old.PeerCertificates[1]); err != nil || staple.Status != ocsp.Good {
 		t.Errorf("stapled: %v, %v", staple, err)
@@ -191,8 +191,8 @@ func TestACMERevocation(t *testing.T) {
 	}
 	r.status.Store(ocsp.Revoked)
 	time.Sleep(time.Until(r.fresh())) // a staple that is fresh is not asked for again
+	p.resolve("ocsp.example", 1)
 	u = s.usher(p.flags()...)
-	p.resolve("ocsp.example", u)
 	r.status.Store(ocsp.Revoked)
 	await(t, func() error {
 		if r.asked.Load() < 2 {
@@ -216,8 +216,8 @@ func TestACMEAccount(t *testing.T) {
 	stranger := newACMEFolder(t, "eab.example").usher(p.flags()...)
 	stranger.diagnoses("certificate-pending", "externalAccountRequired")
 
+	p.resolve("eab.example", 1)
 	u := newACMEFolder(t, "eab.example").usher(append(p.flags(), "--acme-eab-kid", "kid-1", "--acme-eab-key-file", file)...)
-	p.resolve("eab.example", u)
 	u.awaitLeaf(p, "eab.example", nil)
 }
 
@@ -226,8 +226,8 @@ func TestACMEFallback(t *testing.T) {
 	s := newACMEFolder(t, "fallback.example")
 	p := newPebble(t, pebbleOptions{})
 	flags := append(p.flags(), "--acme-ca", "https://127.0.0.1:9/dir", "--acme-fallback-ca", p.directory())
+	p.resolve("fallback.example", 1)
 	u := s.usher(flags...)
-	p.resolve("fallback.example", u)
 	u.awaitLeaf(p, "fallback.example", nil)
 	u.expect("https://fallback.example/", "web")
 }
@@ -238,8 +238,8 @@ func TestACMEDown(t *testing.T) {
 	s := newACMEFolder(t, "down.example")
 	p := newPebble(t, pebbleOptions{})
 	p.process.Kill()
+	p.resolve("down.example", 1)
 	u := s.usher(p.flags()...)
-	p.resolve("down.example", u)
 	u.diagnoses("certificate-pending", "down.example", "connection refused")
 	u.expect("https://down.example/", "web")
 	p.start()
@@ -254,8 +254,8 @@ func TestACMEDown(t *testing.T) {
 func TestACMERemembers(t *testing.T) {
 	s := newACMEFolder(t, "kept.example")
 	p := newPebble(t, pebbleOptions{})
+	p.resolve("kept.example", 1)
 	u := s.start(p.flags()...)
-	p.resolve("kept.example", u)
 	old := u.awaitLeaf(p, "kept.example", nil)
 	if err := u.stop(); err != nil {
 		t.Fatal(err)
@@ -276,8 +276,8 @@ func TestACMERemembers(t *testing.T) {
 func TestACMEForeign(t *testing.T) {
 	s := newACMEFolder(t, "mine.example")
 	p := newPebble(t, pebbleOptions{})
+	p.resolve("mine.example", 1)
 	u := s.usher(p.flags()...)
-	p.resolve("mine.example", u)
 	u.awaitLeaf(p, "mine.example", nil)
 	if conn, err := tls.Dial("tcp", u.address+":443", &tls.Config{ServerName: "other.example", InsecureSkipVerify: true, NextProtos: []string{"acme-tls/1"}}); err == nil {
 		conn.Close()

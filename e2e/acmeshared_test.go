@@ -28,8 +28,8 @@ func TestACMESecrets(t *testing.T) {
 	s.apply(`{apiVersion: v1, kind: Secret, metadata: {name: taken-example}, stringData: {mine: "yes"}}`)
 	s.asksACME("secret.example", "taken.example")
 	p := newPebble(t, pebbleOptions{})
+	p.resolve("secret.example", 1)
 	u := s.usher(append(p.flags(), "--acme-write-secrets")...)
-	p.resolve("secret.example", u)
 	state := u.awaitLeaf(p, "secret.example", nil)
 	secrets := s.client.CoreV1().Secrets(s.namespace)
 	written := func() error {
@@ -58,8 +58,8 @@ func TestACMEHolderKilled(t *testing.T) {
 	s := newACMEScene(t)
 	s.asksACME("orphan.example")
 	p := newPebble(t, pebbleOptions{environment: []string{"PEBBLE_VA_NOSLEEP=0", "PEBBLE_VA_SLEEPTIME=15"}})
+	p.resolve("orphan.example", 2)
 	a, b := s.start(p.flags()...), s.start(p.flags()...)
-	p.resolve("orphan.example", a, b)
 	holder, other := a, b
 	await(t, func() error {
 		switch name := s.lockHolder("issue_cert_orphan.example"); {
@@ -79,7 +79,7 @@ func TestACMEHolderKilled(t *testing.T) {
 		return nil
 	})
 	holder.process.Kill()
-	p.resolve("orphan.example", other)
+	p.resolveTo("orphan.example", other.address)
 	awaitFor(t, 3*patience, func() error { // the lock's term, and the CA's pause
 		_, err := other.leaf(p, "orphan.example")
 		return err

@@ -93,14 +93,8 @@ func (p *pebble) intermediate() (*x509.Certificate, crypto.Signer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if key, err := x509.ParseECPrivateKey(private); err == nil {
-		return issuer, key, nil
-	}
-	key, err := x509.ParsePKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, err
-	}
-	return issuer, key.(crypto.Signer), nil
+	key, err := x509.ParsePKCS1PrivateKey(private)
+	return issuer, key, err
 }
 
 // managed reads a PEM block of the CA's management.

@@ -120,7 +120,7 @@ func (p *pebble) write(o pebbleOptions) {
 		"listenAddress": fmt.Sprintf("127.0.0.1:%d", p.port), "managementListenAddress": fmt.Sprintf("127.0.0.1:%d", p.port+1),
 		"certificate": folder + "/cert.pem", "privateKey": folder + "/key.pem",
 		"httpPort": orPort(o.httpPort, 80), "tlsPort": orPort(o.tlsPort, 443), "domainBlocklist": o.refused,
-		"retryAfter": map[string]int{"authz": 1, "order": 1}, "keyAlgorithm": "ecdsa", "ocspResponderURL": o.ocsp,
+		"retryAfter": map[string]int{"authz": 1, "order": 1}, "keyAlgorithm": o.keys(), "ocspResponderURL": o.ocsp,
 		"externalAccountBindingRequired": len(o.accounts) > 0, "externalAccountMACKeys": o.accounts,
 		"profiles": map[string]any{"default": map[string]any{"description": "the tests'", "validityPeriod": orPort(o.lifetime, 86400)}},
 	}})
@@ -132,6 +132,14 @@ func (p *pebble) write(o pebbleOptions) {
 			p.t.Fatal(err)
 		}
 	}
+}
+
+// keys are RSA for a CA whose responder needs its key: Pebble gives no other.
+func (o *pebbleOptions) keys() string {
+	if o.ocsp != "" {
+		return "rsa"
+	}
+	return "ecdsa"
 }
 
 func orPort(n, standard int) int {
@@ -170,13 +178,20 @@ func (p *pebble) flags() []string {
 	return []string{"--acme-email", "admin@example.com", "--acme-ca", p.directory(), "--acme-ca-roots", p.roots}
 }
 
-// resolve makes a name have the addresses of replicas.
-func (p *pebble) resolve(host string, replicas ...*usher) {
+// resolve makes a name have the addresses of the replicas that are started
+// next, so that no order is made in vain.
+func (p *pebble) resolve(host string, replicas int) {
 	p.t.Helper()
 	var addresses []string
-	for _, u := range replicas {
-		addresses = append(addresses, u.address)
+	for n := range replicas {
+		addresses = append(addresses, replicaAddress(nextReplica()+int64(n)))
 	}
+	p.resolveTo(host, addresses...)
+}
+
+// resolveTo makes a name have these addresses.
+func (p *pebble) resolveTo(host string, addresses ...string) {
+	p.t.Helper()
 	body, err := json.Marshal(map[string]any{"host": host + ".", "addresses": addresses})
 	if err != nil {
 		p.t.Fatal(err)

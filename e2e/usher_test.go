@@ -31,6 +31,11 @@ type usher struct {
 
 var replicas atomic.Int64
 
+// nextReplica is the number that the next replica will have.
+func nextReplica() int64 { return replicas.Load() + 1 }
+
+func replicaAddress(n int64) string { return fmt.Sprintf("192.0.2.%d", 10+n) }
+
 // usher starts a replica with further flags and waits until it is ready. At the
 // end of the test it must end in good order when asked to, and must not have
 // lacked a permission.
@@ -62,7 +67,7 @@ func (s *scene) start(flags ...string) *usher {
 func (s *scene) launch(flags ...string) *usher {
 	s.t.Helper()
 	n := replicas.Add(1)
-	u := &usher{t: s.t, name: fmt.Sprintf("usher-%d", n), address: fmt.Sprintf("192.0.2.%d", 10+n), admin: fmt.Sprintf("http://127.0.0.1:%d", 20000+n)}
+	u := &usher{t: s.t, name: fmt.Sprintf("usher-%d", n), address: replicaAddress(n), admin: fmt.Sprintf("http://127.0.0.1:%d", 20000+n)}
 	u.client = u.newClient(nil)
 	flags = append([]string{
 		"--bind-address", u.address, "--http-port", "80", "--https-port", "443",
