@@ -189,20 +189,22 @@ func (p *pebble) resolve(host string, replicas int) {
 	p.resolveTo(host, addresses...)
 }
 
-// resolveTo makes a name have these addresses.
+// resolveTo makes a name have these addresses, and no others.
 func (p *pebble) resolveTo(host string, addresses ...string) {
 	p.t.Helper()
 	body, err := json.Marshal(map[string]any{"host": host + ".", "addresses": addresses})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	await(p.t, func() error {
-		answer, err := http.Post("http://"+p.control+"/add-a", "application/json", bytes.NewReader(body))
-		if err == nil {
-			answer.Body.Close()
-		}
-		return err
-	})
+	for _, path := range []string{"/clear-a", "/add-a"} {
+		await(p.t, func() error {
+			answer, err := http.Post("http://"+p.control+path, "application/json", bytes.NewReader(body))
+			if err == nil {
+				answer.Body.Close()
+			}
+			return err
+		})
+	}
 }
 
 // trusted is the root of what the CA issues.

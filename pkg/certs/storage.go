@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	mathrand "math/rand/v2"
 	"path"
 	"slices"
 	"strings"
@@ -55,16 +56,23 @@ func NewClusterStorage(secrets Secrets, leases Leases, identity string) *Cluster
 // mostAttempts is how often a write is tried against others who write the same key.
 const mostAttempts = 8
 
+// firstPause bounds the pause after the first attempt that met another writer; the bound doubles each time.
+const firstPause = 20 * time.Millisecond
+
 // Store puts value at key, over what is there.
 func (s *ClusterStorage) Store(ctx context.Context, key string, value []byte) error {
 	packed, err := pack(value)
 	if err != nil {
 		return fmt.Errorf("storing %s: %w", key, err)
 	}
-	for range mostAttempts {
+	for attempt := range mostAttempts {
 		err = s.storeOnce(ctx, key, packed)
 		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) {
 			break
+		}
+		select { // for a moment that others do not choose too
+		case <-ctx.Done():
+		case <-time.After(mathrand.N(firstPause << attempt)):
 		}
 	}
 	if err != nil {
