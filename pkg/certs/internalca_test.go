@@ -112,8 +112,12 @@ func TestIssuerServesWhatItHas(t *testing.T) {
 	}
 	s.AnswerFor(i)
 	want := awaitCertificate(t, i, "shop.test")
-	if got, err := s.GetCertificate(&tls.ClientHelloInfo{ServerName: "shop.test"}); err != nil || got != want.TLS {
+	hello := &tls.ClientHelloInfo{ServerName: "shop.test"}
+	if got, err := s.GetCertificate(hello); err != nil || got != want.TLS {
 		t.Errorf("served %v, %v", got, err)
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = s.GetCertificate(hello) }); n != 0 {
+		t.Errorf("a handshake costs %v allocations, want none", n)
 	}
 	i.Use(&route.Table{})
 	await(t, "end of the certificate", func() bool { return len(i.Load().Certificates.For("shop.test")) == 0 })
