@@ -133,17 +133,25 @@ func newService(f *serveFlags, c console) (*service, error) {
 func (s *service) newServers(b build) error {
 	var err error
 	s.server, err = server.New(server.Options{
-		Plain:    s.flags.listen(s.flags.httpPort),
-		Secure:   s.flags.listen(s.flags.httpsPort),
-		Handler:  s.handler(),
-		TLS:      s.certificates.Config(),
-		Limits:   s.flags.limits.options(),
-		Refused:  s.dataPlane.refused,
-		Observer: s.metrics,
-		Log:      s.log,
+		Plain:      s.flags.listen(s.flags.httpPort),
+		Secure:     s.flags.listen(s.flags.httpsPort),
+		Handler:    s.handler(),
+		TLS:        s.certificates.Config(),
+		Limits:     s.flags.limits.options(),
+		Cleartext2: s.flags.h2c,
+		Refused:    s.dataPlane.refused,
+		Observer:   s.metrics,
+		Log:        s.log,
 		KeepUnderscores: func() bool {
 			t := s.live.Load()
 			return t != nil && t.Policy != nil && t.Policy.Headers.KeepUnderscores
+		},
+		Streams2: func() int {
+			t := s.live.Load()
+			if t == nil || t.Policy == nil {
+				return 0
+			}
+			return t.Policy.HTTP2.Streams
 		},
 		Passthrough: s.dataPlane.proxy,
 		Streams:     s.dataPlane.proxy,

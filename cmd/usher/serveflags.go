@@ -21,6 +21,7 @@ type serveFlags struct {
 	adminPort uint16
 	adminBind string
 	profiling bool
+	h2c       bool
 
 	shutdownDelay seconds
 	shutdownGrace seconds
@@ -42,6 +43,7 @@ func (f *serveFlags) register(set *pflag.FlagSet) {
 	f.objects.register(set)
 	set.StringSliceVar(&f.bind, "bind-address", nil, "`addresses` to listen on for HTTP and HTTPS; all of the machine's when not given")
 	set.Uint16Var(&f.httpPort, "http-port", 8080, "port for HTTP")
+	set.BoolVar(&f.h2c, "h2c", false, "serve HTTP/2 on the port for HTTP too, to clients that begin with it (prior knowledge)")
 	set.Uint16Var(&f.httpsPort, "https-port", 8443, "port for HTTPS")
 	set.Uint16Var(&f.adminPort, "admin-port", 10254, "port for health, metrics, debug pages and the dashboard; --healthz-port is the same")
 	set.StringVar(&f.adminBind, "admin-address", "", "`address` for the admin port; all of the machine's when not given; --healthz-host is the same")

@@ -26,13 +26,17 @@ func (s *Selector) newBase() *tls.Config {
 
 // newConfig does not clone, since a clone would keep the keys of its time; one without keys of its own uses those of the listener's.
 func (s *Selector) newConfig(of variant) *tls.Config {
+	protocols := []string{"h2", "http/1.1"}
+	if of.OnlyHTTP1 {
+		protocols = protocols[1:]
+	}
 	config := &tls.Config{
 		MinVersion:             of.Min,
 		MaxVersion:             of.Max,
 		CipherSuites:           of.CipherSuites(),
 		CurvePreferences:       of.KeyExchanges(),
 		SessionTicketsDisabled: !of.Tickets,
-		NextProtos:             []string{"h2", "http/1.1"},
+		NextProtos:             protocols,
 		GetCertificate:         s.GetCertificate,
 		WrapSession:            s.wrapSession,
 		UnwrapSession:          s.unwrapSession,

@@ -44,7 +44,11 @@ func (c *serverConn) serve() {
 	defer c.close()
 	for !c.over && c.await() {
 		if err := c.x.readHead(); err != nil {
-			c.refuse(err)
+			if err == errPreface && c.served == 0 && c.server.HTTP2 != nil {
+				c.handOver()
+			} else {
+				c.refuse(err)
+			}
 			break
 		}
 		c.handle(c.x)
@@ -131,6 +135,18 @@ func (c *serverConn) giveAway() (net.Conn, error) {
 	c.server.hijack(c)
 	_ = c.wire.conn.SetDeadline(time.Time{})
 	return conn, nil
+}
+
+// handOver gives a connection to who speaks HTTP/2, from its first byte on.
+func (c *serverConn) handOver() {
+	c.wake()
+	read := append([]byte(preface), c.x.in.bytes()...)
+	c.x.release()
+	c.x = nil
+	c.hijacked = true
+	c.server.hijack(c)
+	_ = c.wire.conn.SetDeadline(time.Time{})
+	c.server.HTTP2(c.given, read)
 }
 
 func duplicate(c net.Conn) (net.Conn, error) {

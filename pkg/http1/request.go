@@ -45,7 +45,16 @@ func (x *exchange) parseRequest(head string) *ProtocolError {
 	return x.settleTrailer()
 }
 
+// preface is how a client of HTTP/2 begins, as far as it is a request head.
+const preface = "PRI * HTTP/2.0\r\n\r\n"
+
+// errPreface is never written; compare it as it is.
+var errPreface = refusal(505, "version", "HTTP/2 is not spoken here without TLS")
+
 func (x *exchange) parseRequestLine(line string) *ProtocolError {
+	if line == preface[:len(preface)-4] {
+		return errPreface
+	}
 	if strings.IndexByte(line, '\r') >= 0 {
 		return malformed("bare-cr", "CR inside the request line: %.80q", line)
 	}

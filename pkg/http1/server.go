@@ -42,6 +42,12 @@ type Server struct {
 	// one was begun. Nil: told nobody.
 	PanicHandler func(r *http.Request, v any, stack []byte)
 
+	// HTTP2 takes over a connection whose client begins it as one of HTTP/2
+	// (RFC 9113 section 3.3), with the bytes that were read, and closes it.
+	// The connection is no longer the Server's. Nil: 505 as for any other
+	// version.
+	HTTP2 func(c net.Conn, read []byte)
+
 	Limits   Limits
 	Timeouts ServerTimeouts
 

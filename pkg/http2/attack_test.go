@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -52,6 +53,9 @@ func TestFloods(t *testing.T) {
 		"RST_STREAM of a closed stream": func(p *peer, _ int) error {
 			return p.framer.WriteRSTStream(1, xhttp2.ErrCodeCancel)
 		},
+		"a frame full of settings": func(p *peer, i int) error {
+			return p.framer.WriteRawFrame(xhttp2.FrameSettings, 0, 0, bytes.Repeat([]byte{0, 4, 0, 0, byte(i), 0}, 2730))
+		},
 		"a body after the answer": func(p *peer, _ int) error { return p.framer.WriteData(3, false, []byte("x")) },
 	}
 	for about, send := range floods {
@@ -71,6 +75,49 @@ func TestFloods(t *testing.T) {
 			p.flood(5000, func(i int) error { return send(p, i) })
 			p.awaits(kinds, map[bool]string{true: "too-many-resets", false: "too-many-idle-frames"}[about == "a body after the answer"])
 		})
+	}
+}
+
+// A byte of window at a time, whenever an answer waits for one, is a flood too: each costs us a frame and a record (CVE-2019-9511).
+func TestDribble(t *testing.T) {
+	s, kinds := counted(&Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 1<<20)) })})
+	p := dial(t, serve(t, s), xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: 0})
+	p.head(1, true, sound()...)
+	for range 5000 {
+		p.must(p.framer.WriteWindowUpdate(1, 1))
+		for {
+			frame, err := p.framer.ReadFrame()
+			p.must(err)
+			if _, over := frame.(*xhttp2.GoAwayFrame); over {
+				p.awaits(kinds, "too-many-idle-frames")
+				return
+			}
+			if _, used := frame.(*xhttp2.DataFrame); used {
+				break
+			}
+		}
+	}
+	t.Error("never cut")
+}
+
+// A reader that always lags behind holds no more than the client's window and what it takes to move that seldom.
+func TestLaggingReader(t *testing.T) {
+	c := &conn{server: &Server{}, failed: errClientGone} // so that no window is given back on the wire
+	c.server.prepare()
+	b := newBody(c, &stream{})
+	piece := make([]byte, 16<<10)
+	p := make([]byte, len(piece))
+	for range 31 {
+		b.append(piece)
+	}
+	for range 10_000 { // 160 MiB, with 500 KiB that wait all the time
+		b.append(piece)
+		if n, err := b.Read(p); n != len(p) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if held := cap(b.buffered); held > 1<<20 {
+		t.Errorf("%d bytes are held", held)
 	}
 }
 

@@ -24,6 +24,7 @@ type body struct {
 	held     int // bytes of window that the client has used
 	credit   int // of those, bytes to give back
 	received int64
+	length   int64 // as announced; -1: not
 	err      error // what comes after the buffered bytes
 	over     bool  // no more window is given
 	trailer  http.Header
@@ -34,7 +35,7 @@ type body struct {
 }
 
 func newBody(c *conn, st *stream) *body {
-	b := &body{conn: c, id: st.id, st: st}
+	b := &body{conn: c, id: st.id, st: st, length: -1}
 	b.wake.L = &c.mu
 	return b
 }
@@ -43,8 +44,9 @@ func (b *body) append(p []byte) {
 	if len(p) == 0 {
 		return
 	}
-	if b.at > 0 && b.at == len(b.buffered) {
-		b.buffered, b.at = b.buffered[:0], 0
+	// Read bytes make room for new ones rather than the buffer growing, unless there are so few that much would be moved for it.
+	if b.at == len(b.buffered) || len(b.buffered)+len(p) > cap(b.buffered) && b.at >= cap(b.buffered)/4 {
+		b.buffered, b.at = b.buffered[:copy(b.buffered, b.buffered[b.at:])], 0
 	}
 	b.buffered = append(b.buffered, p...)
 	b.wake.Broadcast()

@@ -21,6 +21,8 @@ type conn struct {
 	remote string
 	base   context.Context
 
+	maxStreams int
+
 	// Only the reading goroutine uses these.
 	in         []byte
 	start, end int
@@ -64,13 +66,20 @@ type closedStream struct {
 	our bool // we reset it: frames sent before the client knew are to be ignored
 }
 
-func newConn(s *Server, nc net.Conn) *conn {
+func newConn(s *Server, nc net.Conn, read []byte) *conn {
 	c := &conn{
-		server: s, net: nc, remote: nc.RemoteAddr().String(), in: make([]byte, smallBuffer), streams: map[uint32]*stream{},
+		server: s, net: nc, remote: nc.RemoteAddr().String(), in: make([]byte, max(smallBuffer, len(read))), streams: map[uint32]*stream{},
 		window: 65535, initial: 65535, peerFrame: maxFrame, writing: -1, calm: calm{limit: s.limits.Idle},
 	}
+	c.end = copy(c.in, read)
 	c.room.L = &c.mu
 	c.decoder = hpack.NewDecoder(4096, c.emit)
+	if s.Streams != nil {
+		c.maxStreams = s.Streams()
+	}
+	if c.maxStreams <= 0 {
+		c.maxStreams = s.limits.Streams
+	}
 	return c
 }
 
@@ -109,12 +118,12 @@ func (c *conn) greet() error {
 	c.timed = true
 	c.mu.Lock()
 	l := &c.server.limits
-	b := appendFrameHeader(c.out, 5*6, frameSettings, 0)
+	b := appendFrameHeader(c.out, 6*6, frameSettings, 0)
 	b = append(b, 0, 0, 0, 0)
 	for _, s := range [...]struct {
 		id    uint16
 		value int
-	}{{settingMaxStreams, l.Streams}, {settingMaxFrame, maxFrame}, {settingInitialWindow, l.StreamWindow}, {settingMaxHeaderList, l.HeadBytes}, {settingTableSize, 4096}} {
+	}{{settingMaxStreams, c.maxStreams}, {settingMaxFrame, maxFrame}, {settingInitialWindow, l.StreamWindow}, {settingMaxHeaderList, l.HeadBytes}, {settingTableSize, 4096}, {settingConnect, 1}} {
 		b = binary.BigEndian.AppendUint16(b, s.id)
 		b = binary.BigEndian.AppendUint32(b, uint32(s.value))
 	}

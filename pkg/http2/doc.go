@@ -18,6 +18,12 @@
 // ResponseWriter are valid until ServeHTTP returns, and serve another request
 // afterwards. Strings may be kept.
 //
+// # WebSockets
+//
+// Extended CONNECT (RFC 8441) is offered. A handler sees it as the GET with
+// Upgrade that it would be in HTTP/1.1, and accepts it with the method Tunnel
+// of its ResponseWriter.
+//
 // # What is refused
 //
 // Every MUST of RFC 9113 about what a client sends is held, with the stream or
@@ -33,6 +39,7 @@
 //	fields.go request.go  a field section -> http.Request
 //	stream.go worker.go   what serves a request
 //	body.go             DATA in -> io.Reader
-//	response.go encode.go  http.ResponseWriter -> HEADERS and DATA
+//	response.go copy.go encode.go  http.ResponseWriter -> HEADERS and DATA
+//	tunnel.go           extended CONNECT: a stream as a connection
 //	write.go            flow control, and bytes out
 package http2

@@ -13,7 +13,8 @@ import (
 // compression would be lost with it.
 type fieldSet struct {
 	method, scheme, path, authority string
-	seen                            byte // pseudo-fields, as bits
+	protocol                        string // of RFC 8441
+	seen                            byte   // pseudo-fields, as bits
 	host                            string
 	hosts                           int
 	length                          int64 // Content-Length; -1 without one
@@ -36,6 +37,7 @@ const (
 	sawScheme
 	sawPath
 	sawAuthority
+	sawProtocol
 )
 
 func (c *conn) emit(f hpack.HeaderField) { c.fields.add(f.Name, f.Value) }
@@ -68,6 +70,8 @@ func (s *fieldSet) pseudo(name, value string) {
 		bit, to = sawPath, &s.path
 	case ":authority":
 		bit, to = sawAuthority, &s.authority
+	case ":protocol":
+		bit, to = sawProtocol, &s.protocol
 	}
 	if to == nil || s.regular || s.seen&bit != 0 {
 		s.flaw = "bad-pseudo-field"
@@ -93,6 +97,8 @@ func (s *fieldSet) field(name, value string) {
 		if !strings.EqualFold(value, "trailers") {
 			s.flaw = "connection-field"
 		}
+	case "Http2-Settings": // of an upgrade to what this is already
+		return
 	case "Host":
 		s.host = value
 		s.hosts++

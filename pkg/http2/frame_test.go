@@ -65,6 +65,10 @@ func post(more ...string) []string {
 	return append([]string{":method", "POST", ":scheme", "https", ":path", "/", ":authority", "a.example.com"}, more...)
 }
 
+func connect(protocol string) []string {
+	return []string{":method", "CONNECT", ":protocol", protocol, ":scheme", "https", ":path", "/", ":authority", "a.example.com"}
+}
+
 func (p *peer) head(stream uint32, end bool, fields ...string) {
 	p.must(p.framer.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: stream, BlockFragment: p.encode(fields...), EndHeaders: true, EndStream: end}))
 }
@@ -110,6 +114,9 @@ func (p *peer) outcome(stream uint32) string {
 }
 
 func quick(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("X-Hold") != "" {
+		<-r.Context().Done()
+	}
 	_, _ = io.Copy(io.Discard, r.Body)
 	_, _ = io.WriteString(w, "ok")
 }
@@ -160,6 +167,14 @@ func TestFrameRules(t *testing.T) {
 		{"RFC 7541 6.3 a table above the limit", raw(xhttp2.FrameHeaders, 0x5, 1, "\x3f\xe2\x1f"), "GOAWAY COMPRESSION_ERROR"},
 		{"RFC 7541 4.2 a table size after a field", raw(xhttp2.FrameHeaders, 0x5, 1, "\x40\x01a\x01b\x20"), "GOAWAY COMPRESSION_ERROR"},
 		{"RFC 7541 5.2 padding that is not EOS", raw(xhttp2.FrameHeaders, 0x5, 1, "\x00\x81\x00\x01x"), "GOAWAY COMPRESSION_ERROR"},
+		{"RFC 7541 5.1 an integer without end", raw(xhttp2.FrameHeaders, 0x5, 1, "\xff"+strings.Repeat("\xff", 20)+"\x01"), "GOAWAY COMPRESSION_ERROR"},
+		{"RFC 7541 5.2 EOS in a string", raw(xhttp2.FrameHeaders, 0x5, 1, "\x00\x84\xff\xff\xff\xff\x01x"), "GOAWAY COMPRESSION_ERROR"},
+		{"RFC 7541 5.2 a string longer than its section", raw(xhttp2.FrameHeaders, 0x5, 1, "\x00\x01x\x7fy"), "GOAWAY COMPRESSION_ERROR"},
+		{"RFC 7541 6.3 a table size at the start", func(p *peer) {
+			p.must(p.framer.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: append([]byte("\x3f\xe1\x1f"), p.encode(sound()...)...), EndHeaders: true, EndStream: true}))
+		}, "200"},
+		{"5.1 DATA after the end", func(p *peer) { p.head(1, true, post("x-hold", "1")...); raw(xhttp2.FrameData, 0, 1, "x")(p) }, "RST STREAM_CLOSED"},
+		{"5.1 HEADERS after the end", func(p *peer) { p.head(1, true, post("x-hold", "1")...); p.head(1, true, "x", "y") }, "RST STREAM_CLOSED"},
 		{"5.1 DATA on an idle stream", raw(xhttp2.FrameData, 0, 1, "x"), "GOAWAY PROTOCOL_ERROR"},
 		{"5.1 RST_STREAM on an idle stream", raw(xhttp2.FrameRSTStream, 0, 1, "\x00\x00\x00\x08"), "GOAWAY PROTOCOL_ERROR"},
 		{"5.1 WINDOW_UPDATE on an idle stream", raw(xhttp2.FrameWindowUpdate, 0, 1, "\x00\x00\x00\x08"), "GOAWAY PROTOCOL_ERROR"},
@@ -234,6 +249,14 @@ func TestFrameRules(t *testing.T) {
 		{"8.3.1 user information", heads(true, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "me@a"), "RST PROTOCOL_ERROR"},
 		{"8.3.1 another Host", heads(true, sound("host", "b.example.com")...), "RST PROTOCOL_ERROR"},
 		{"8.5 CONNECT with a path", heads(true, ":method", "CONNECT", ":path", "/", ":authority", "a:1"), "RST PROTOCOL_ERROR"},
+		{"8.5 CONNECT without an authority", heads(true, ":method", "CONNECT"), "RST PROTOCOL_ERROR"},
+		{"RFC 8441 4 :protocol of another method", heads(true, append([]string{":protocol", "websocket"}, sound()...)...), "RST PROTOCOL_ERROR"},
+		{"RFC 8441 4 no :path", heads(false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "a"), "RST PROTOCOL_ERROR"},
+		{"RFC 8441 4 no :scheme", heads(false, ":method", "CONNECT", ":protocol", "websocket", ":path", "/", ":authority", "a"), "RST PROTOCOL_ERROR"},
+		{"RFC 8441 4 no :authority", heads(false, ":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":path", "/"), "RST PROTOCOL_ERROR"},
+		{"RFC 8441 4 no token", heads(false, connect("web socket")...), "RST PROTOCOL_ERROR"},
+		{"RFC 8441 4 a length", heads(false, append(connect("websocket"), "content-length", "5")...), "RST PROTOCOL_ERROR"},
+		{"RFC 8441 4 another protocol", heads(true, connect("connect-udp")...), "501"},
 		{"10.5.1 too large a head", heads(true, sound("x", strings.Repeat("x", 9000))...), "431"},
 	}
 	address := serve(t, &Server{Handler: http.HandlerFunc(quick), Limits: Limits{HeadBytes: 8 << 10}})

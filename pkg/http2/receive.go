@@ -119,7 +119,7 @@ func (c *conn) receiveData(f frame) error {
 	}
 	b.held += size
 	b.received += int64(len(f.payload))
-	if length := st.req.ContentLength; length >= 0 && (b.received > length || f.has(flagEndStream) && b.received < length) {
+	if length := b.length; length >= 0 && (b.received > length || f.has(flagEndStream) && b.received < length) {
 		c.giveBack(nil, size)
 		return c.resetByClient(f.stream, codeProtocol, "body-length")
 	}

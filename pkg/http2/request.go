@@ -93,7 +93,7 @@ func (c *conn) receiveTrailer(st *stream, end bool) error {
 		return c.resetByClient(st.id, codeStreamClosed, "headers-after-end")
 	case !end || s.seen != 0 || s.flaw != "" || s.tooLarge:
 		return c.resetByClient(st.id, codeProtocol, "bad-trailer")
-	case st.req.ContentLength >= 0 && st.body.received < st.req.ContentLength:
+	case st.body.received < st.body.length:
 		return c.resetByClient(st.id, codeProtocol, "body-length")
 	}
 	trailer := http.Header{}
@@ -111,16 +111,20 @@ func (s *fieldSet) flawed(end bool) string {
 	switch {
 	case s.flaw != "":
 		return s.flaw
+	case s.seen&sawProtocol != 0: // RFC 8441 section 4
+		if s.method != "CONNECT" || s.seen&all != all || s.path == "" || s.authority == "" || !validName(strings.ToLower(s.protocol)) || s.length >= 0 {
+			return "bad-pseudo-field"
+		}
 	case s.method == "CONNECT":
 		if s.seen&all != sawMethod || s.authority == "" {
 			return "bad-pseudo-field"
 		}
 	case s.seen&all != all || s.method == "" || s.path == "":
 		return "bad-pseudo-field"
-	case s.scheme != "http" && s.scheme != "https":
-		return "bad-pseudo-field"
 	}
 	switch {
+	case s.seen&sawScheme != 0 && s.scheme != "http" && s.scheme != "https":
+		return "bad-pseudo-field"
 	case s.hosts > 1 || s.hosts == 1 && s.seen&sawAuthority != 0 && !strings.EqualFold(s.host, s.authority):
 		return "bad-host"
 	case strings.ContainsAny(s.authority, "@/"):
@@ -139,7 +143,7 @@ func (c *conn) begin(id uint32, end bool) error {
 			return c.resetByClient(id, codeProtocol, flaw)
 		}
 	}
-	if len(c.streams) >= c.server.limits.Streams || c.running >= c.server.limits.Streams {
+	if len(c.streams) >= c.maxStreams || c.running >= c.maxStreams {
 		return c.resetByClient(id, codeRefusedStream, "over-stream-limit")
 	}
 	st := newStream(c, id, end)
@@ -159,10 +163,23 @@ func (c *conn) begin(id uint32, end bool) error {
 	return nil
 }
 
+// extend makes an extended CONNECT what it is in HTTP/1.1: GET with Upgrade
+// (RFC 8441 section 5). Its DATA are not a body.
+func (st *stream) extend(protocol string) {
+	st.req.Method, st.req.Body, st.req.ContentLength = http.MethodGet, http.NoBody, 0
+	st.extended = strings.ToLower(protocol)
+	st.header["Connection"] = []string{"Upgrade"}
+	st.header["Upgrade"] = []string{st.extended}
+	st.response.expected = false
+}
+
 // fill makes the http.Request. False: the path cannot be decoded.
 func (st *stream) fill(s *fieldSet) bool {
 	r := &st.req
 	r.Method, r.RequestURI, r.Host, r.ContentLength = s.method, s.path, s.authority, s.length
+	if st.body != nil {
+		st.body.length = s.length
+	}
 	if s.seen&sawAuthority == 0 {
 		r.Host = s.host
 	}
@@ -193,6 +210,9 @@ func (st *stream) fill(s *fieldSet) bool {
 		delete(h, "Expect")
 	}
 	st.announce()
+	if s.seen&sawProtocol != 0 {
+		st.extend(s.protocol)
+	}
 	return st.target(s.path)
 }
 

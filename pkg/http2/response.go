@@ -25,6 +25,8 @@ type response struct {
 	expected bool // the client waits for 100 Continue
 	err      error
 
+	tunnel *tunnel // once Tunnel has made the stream one
+
 	flushHook func() error // FlushError, made once
 }
 
@@ -68,6 +70,10 @@ func (w *response) WriteHeaderWith(status int, passed http.Header) {
 	}
 	w.status = status
 	w.announce()
+	if w.st.extended != "" && status < 300 {
+		delete(w.header, "Content-Length")
+		delete(passed, "Content-Length")
+	}
 	w.measure(w.header)
 	w.measure(passed)
 	w.block = appendStatus(w.block[:0], status)
@@ -213,6 +219,10 @@ func (w *response) push(p []byte, end bool) error {
 
 // finish ends the answer when the handler has returned.
 func (w *response) finish() {
+	if w.tunnel != nil {
+		_ = w.tunnel.Close()
+		return
+	}
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}

@@ -31,6 +31,10 @@ type Server struct {
 	// nobody.
 	CountError func(kind string)
 
+	// Streams is asked at the begin of each connection how many requests it may
+	// have in flight. Nil, or 0: as Limits says.
+	Streams func() int
+
 	Limits   Limits
 	Timeouts Timeouts
 
@@ -69,9 +73,12 @@ func (s *Server) prepare() {
 
 // ServeConn serves a connection from the client's preface to the end, and
 // closes it. It returns when the handlers of its streams have returned.
-func (s *Server) ServeConn(nc net.Conn) {
+func (s *Server) ServeConn(nc net.Conn) { s.ServeRead(nc, nil) }
+
+// ServeRead is ServeConn for a connection of which bytes were read already.
+func (s *Server) ServeRead(nc net.Conn, read []byte) {
 	s.prepare()
-	c := newConn(s, nc)
+	c := newConn(s, nc, read)
 	if t, ok := nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
 		state := t.ConnectionState()
 		c.tls = &state

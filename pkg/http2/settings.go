@@ -10,6 +10,7 @@ const (
 	settingInitialWindow = 0x4
 	settingMaxFrame      = 0x5
 	settingMaxHeaderList = 0x6
+	settingConnect       = 0x8 // RFC 8441 section 3
 )
 
 func (c *conn) receiveSettings(f frame) error {
@@ -21,8 +22,11 @@ func (c *conn) receiveSettings(f frame) error {
 	case f.has(flagAck):
 		return nil
 	}
-	if err := c.calm.nothing(); err != nil {
-		return err
+	const usual = 16 // settings in a frame
+	for range max(1, len(f.payload)/6-usual) {
+		if err := c.calm.nothing(); err != nil {
+			return err
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,6 +57,10 @@ func (c *conn) set(id uint16, value uint32) error {
 				return broken(codeFlowControl, "window-overflow")
 			}
 			st.wake.Broadcast()
+		}
+	case settingConnect: // of servers; a client that says it is not wrong
+		if value > 1 {
+			return broken(codeProtocol, "bad-setting")
 		}
 	case settingMaxFrame:
 		if value < maxFrame || value > 1<<24-1 {
@@ -95,11 +103,12 @@ func (c *conn) receiveWindowUpdate(f frame) error {
 		if n == 0 {
 			return broken(codeProtocol, "window-update-zero")
 		}
+		waits := c.window <= 0 && len(c.waiting) > 0
 		if c.window += n; c.window > maxWindow {
 			return broken(codeFlowControl, "window-overflow")
 		}
 		c.wakeWaiting()
-		return nil
+		return c.dribble(n, waits)
 	}
 	if f.stream > c.last || f.stream%2 == 0 {
 		return broken(codeProtocol, "idle-stream")
@@ -111,9 +120,21 @@ func (c *conn) receiveWindowUpdate(f frame) error {
 	case st == nil:
 		return nil
 	}
+	waits := st.window <= 0 && st.sending
 	if st.window += n; st.window > maxWindow {
 		return c.resetByClient(f.stream, codeFlowControl, "window-overflow")
 	}
 	st.wake.Broadcast()
+	return c.dribble(n, waits)
+}
+
+// dribble counts a few bytes of window for an answer that waits for more: each
+// would cost us a frame and a record (CVE-2019-9511). A client that gives back
+// the little that it got, before its window is used up, is not meant.
+func (c *conn) dribble(n int64, waits bool) error {
+	const few = 128
+	if waits && n < few {
+		return c.calm.nothing()
+	}
 	return nil
 }

@@ -14,6 +14,7 @@ type stream struct {
 	conn     *conn
 	id       uint32
 	tooLarge bool
+	extended string // the protocol of an extended CONNECT, or empty
 	req      http.Request
 	blank    *http.Request // pristine, with ctx as its context
 	ctx      *requestContext
@@ -28,6 +29,7 @@ type stream struct {
 	dead    error
 	window  int64
 	queued  bool // in conn.waiting
+	sending bool // in waitToSend
 	wake    sync.Cond
 	writeBy *time.Timer
 	readBy  *time.Timer
@@ -127,9 +129,12 @@ func (st *stream) run() (sound bool) {
 			tell(&st.req, v, debug.Stack())
 		}
 	}()
-	if st.tooLarge {
+	switch {
+	case st.tooLarge:
 		st.refuse(http.StatusRequestHeaderFieldsTooLarge, "head-too-large")
-	} else {
+	case st.extended != "" && st.extended != "websocket": // RFC 9220 section 3
+		st.refuse(http.StatusNotImplemented, "protocol")
+	default:
 		if patient := st.conn.server.Patient; patient != nil && st.body != nil {
 			st.body.patient = patient(&st.req)
 		}
@@ -179,7 +184,7 @@ func (st *stream) recycle(reusable bool) {
 	clear(st.values)
 	st.values = st.values[:0]
 	st.req = http.Request{}
-	st.body, st.dead, st.ended, st.queued, st.tooLarge = nil, nil, false, false, false
+	st.body, st.dead, st.ended, st.queued, st.tooLarge, st.extended = nil, nil, false, false, false, ""
 	st.response.end()
 	if len(st.header) == 0 {
 		streams.Put(st)

@@ -139,6 +139,8 @@ func (c *conn) send(st *stream, data []byte, end bool) error {
 
 // waitToSend waits until the socket or the client has room for more of the stream, or has not for too long.
 func (c *conn) waitToSend(st *stream) error {
+	st.sending = true
+	defer func() { st.sending = false }()
 	c.flush(false)
 	if st.dead != nil {
 		return st.dead

@@ -87,7 +87,7 @@ var keyList = sync.OnceValue(func() []*Key {
 	var keys []*Key
 	for _, group := range [][]Key{
 		redirectKeys(), hstsKeys(), acmeKeys(), tlsKeys(), clientCertKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), upstreamTLSKeys(), retryKeys(), headerKeys(),
-		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(), streamKeys(),
+		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(), streamKeys(), http2Keys(),
 		acceptedKeys(), unsupportedKeys(), refusedKeys(),
 	} {
 		for i := range group {

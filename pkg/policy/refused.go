@@ -14,9 +14,10 @@ func acceptedKeys() []Key {
 		"answers carry the application's type": "default-type",
 		"values are typed and never pasted into a configuration": "annotations-risk-level annotation-value-word-blocklist " +
 			"allow-snippet-annotations ignore-invalid-headers strict-validate-path-type",
-		"TLS sessions are resumed by tickets, which live for up to seven days": "ssl-session-cache ssl-session-cache-size ssl-session-timeout",
-		"Go sizes TLS records itself":                                          "ssl-buffer-size",
-		"Go has no finite-field Diffie-Hellman, only that of elliptic curves":  "ssl-dh-param",
+		"ingress-nginx has dropped it; --client-header-size bounds the fields of a request, and HTTP/2 connections are not bounded in requests": "http2-max-field-size http2-max-header-size http2-max-requests",
+		"TLS sessions are resumed by tickets, which live for up to seven days":                                                                  "ssl-session-cache ssl-session-cache-size ssl-session-timeout",
+		"Go sizes TLS records itself":                                         "ssl-buffer-size",
+		"Go has no finite-field Diffie-Hellman, only that of elliptic curves": "ssl-dh-param",
 	}))
 	return append(keys, acceptedAnnotations()...)
 }
@@ -62,7 +63,7 @@ func unsupportedConfigMapKeys(later string) []Key {
 		later: "client-header-timeout client-body-timeout " +
 			"client-header-buffer-size large-client-header-buffers keep-alive keep-alive-requests " +
 			"upstream-keepalive-connections upstream-keepalive-time upstream-keepalive-timeout upstream-keepalive-requests " +
-			"use-http2 http2-max-concurrent-streams no-auth-locations " +
+			"no-auth-locations " +
 			"custom-http-errors disable-proxy-intercept-errors add-headers proxy-set-headers hide-headers " +
 			"global-allowed-response-headers " +
 			"service-upstream log-format-upstream log-format-escape-json disable-access-log " +

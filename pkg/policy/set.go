@@ -28,6 +28,7 @@ type Set struct {
 	Mirror    Mirror
 	TLS       TLS
 	Stream    Stream
+	HTTP2     HTTP2
 
 	ClientCert  ClientCert
 	UpstreamTLS UpstreamTLS

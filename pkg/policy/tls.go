@@ -20,6 +20,8 @@ type TLS struct {
 	Ciphers  string // OpenSSL's names of the suites for TLS 1.2 and before, separated by colons; empty is the default, see CipherSuites
 	Curves   string // key exchanges, in the same way; empty is Go's choice
 	Tickets  bool   // resume sessions
+
+	OnlyHTTP1 bool // HTTP/2 is not offered
 }
 
 // DefaultTLS is TLS 1.2 and 1.3 with what Go chooses: forward secrecy always, the post-quantum X25519MLKEM768 first.

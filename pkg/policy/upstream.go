@@ -22,6 +22,7 @@ const (
 type Upstream struct {
 	Protocol Protocol
 	VHost    string // Host sent upstream; empty is the client's
+	GRPCWeb  bool   // gRPC-Web of browsers is translated to gRPC
 }
 
 func defaultUpstream() Upstream { return Upstream{} }
@@ -34,6 +35,10 @@ func upstreamKeys() []Key {
 		{Name: "upstream-vhost", Values: "host", Default: "", Scope: ScopePath, Bad: UseDefault,
 			Doc:   "Host header sent upstream; X-Forwarded-Host keeps the client's.",
 			parse: func(s *Set, v string) (err error) { s.Upstream.VHost, err = parseAuthority(v); return err }},
+		{Name: "grpc-web", Values: "bool", Default: "false", Scope: ScopePath, Bad: UseDefault,
+			Doc: "Translate gRPC-Web, binary and text, which browsers speak over HTTP/1.1 and HTTP/2, to gRPC for endpoints with " +
+				"backend-protocol GRPC or GRPCS. Other requests are passed on as they are. Usher's own.",
+			parse: func(s *Set, v string) (err error) { s.Upstream.GRPCWeb, err = parseBool(v); return err }},
 	}
 }
 

@@ -13,10 +13,16 @@ import (
 
 // answer passes the endpoint's response on.
 func (x *exchange) answer() bool {
-	if x.response.StatusCode == http.StatusSwitchingProtocols {
+	switch status := x.response.StatusCode; {
+	case status == http.StatusSwitchingProtocols:
 		return x.upgrade()
+	case x.key != "" && status < http.StatusMultipleChoices: // to the client it would mean that its WebSocket is open
+		x.record.Error = "the endpoint does not speak WebSocket"
+		x.settle(pool.None)
+		return x.fail(policy.BadResponse)
 	}
 	h := x.w.Header()
+	x.webHead()
 	announced := x.writeHead(h)
 	sent, err := x.copyBody()
 	x.record.Sent = sent
@@ -24,7 +30,9 @@ func (x *exchange) answer() bool {
 		return x.cutShort(err)
 	}
 	x.settle(pool.None)
-	x.passTrailer(h, announced)
+	if !x.web.on {
+		x.passTrailer(h, announced)
+	}
 	return true
 }
 
@@ -143,6 +151,10 @@ func (x *exchange) cutShort(err error) bool {
 // endCall ends a gRPC stream that the endpoint has left, with a status that says so. Clients take a reset for an error of their own.
 func (x *exchange) endCall() bool {
 	notTheirs := x.record.Reason.Explain().Status < http.StatusInternalServerError
+	if x.web.on && !notTheirs {
+		_, err := x.sendTrailer(x.w, http.Header{"Grpc-Status": {"14"}, "Grpc-Message": {string(x.record.Reason)}})
+		return err == nil
+	}
 	if notTheirs || x.r.ProtoMajor != 2 || !isGRPC(x.r.Header) || !isGRPC(x.response.Header) {
 		return false
 	}
@@ -163,12 +175,15 @@ func (x *exchange) copyBody() (int64, error) {
 	}
 	streams := x.streams()
 	paces := x.set.Limit.Bandwidth > 0
-	if to, ok := x.w.(io.ReaderFrom); ok && !streams && !paces {
+	if to, ok := x.w.(io.ReaderFrom); ok && !streams && !paces && !x.web.on {
 		return to.ReadFrom(res.Body)
 	}
 	to := io.Writer(x.w)
 	if paces {
 		to = x.paced()
+	}
+	if x.web.on {
+		return x.copyWeb(to)
 	}
 	buffer := x.proxy.buffers.Get().(*copyBuffer)
 	defer x.proxy.buffers.Put(buffer)

@@ -46,10 +46,14 @@ func (x *exchange) limitBody() bool {
 	if set.TooLarge(x.r.ContentLength) {
 		return x.fail(policy.BodyTooLarge)
 	}
+	x.webCall()
 	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
 		return false // HTTP/2 servers give a Body to requests that have none
 	}
 	x.body = &clientBody{from: x.r.Body, length: x.r.ContentLength, limit: set.MaxSize}
+	if x.web.text {
+		x.body.from, x.body.length = &textReader{from: x.r.Body}, -1
+	}
 	x.keepCopy()
 	if !set.Buffer {
 		return false

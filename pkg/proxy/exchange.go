@@ -48,7 +48,9 @@ type exchange struct {
 	wasted   int           // tries that met a kept connection which was closed
 	sending  time.Duration // from the request's beginning to its first try
 
-	begun    bool // the final response's head has been given to w
+	web      web
+	key      string // Sec-WebSocket-Key that we sent for an HTTP/2 client, which has none
+	begun    bool   // the final response's head has been given to w
 	hijacked bool
 	aborted  bool // the connection is to be cut, so that the client sees that the answer is not complete
 
@@ -85,6 +87,7 @@ func (x *exchange) reset() {
 	x.call.Timeouts, x.call.Fields, x.call.Fresh = pool.Timeouts{}, x.fields[:0], false
 	x.tried, x.session, x.wasted = x.tried[:0], session{}, 0
 	x.limited, x.admitted, x.copied = pool.LimitKey{}, false, 0
+	x.web, x.key = web{}, ""
 	x.transit, x.begun, x.hijacked, x.aborted = false, false, false, false
 	x.record = Record{Tries: x.tries[:0]}
 }

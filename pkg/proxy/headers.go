@@ -50,8 +50,12 @@ func (x *exchange) headers() bool {
 	if vhost := x.set.Upstream.VHost; vhost != "" {
 		x.out.Host = vhost
 	}
+	if x.web.text {
+		x.out.ContentLength = -1
+	}
 	if came.upgrade {
 		x.put(h, "Connection", slotConnection, "Upgrade")
+		x.askExtended(h)
 	}
 	x.call.Timeouts, x.call.MaxConns = x.timeouts(), x.set.Overload.MaxConnections
 	x.call.Fresh = x.body != nil && x.body.length > replayBound && !x.body.whole
@@ -134,9 +138,8 @@ func (x *exchange) sift(h http.Header) (came cameWith) {
 		case "Te":
 			came.te = values
 		case "Upgrade":
-			if came.upgrade = x.r.ProtoMajor == 1; came.upgrade {
-				continue
-			}
+			came.upgrade = true // in HTTP/2 that is an extended CONNECT, see package http2
+			continue
 		case "X-Forwarded-For":
 			came.forwardedFor = values
 		case "X-Forwarded-Host":

@@ -11,7 +11,7 @@
 //	headers   headers.go  what the endpoint is told
 //	pick      pick.go     which endpoint
 //	forward   forward.go  sending, and another endpoint if that failed and may be repeated
-//	answer    answer.go   the response; upgrade.go when it is a 101
+//	answer    answer.go   the response; upgrade.go when it is a 101, websocket.go where HTTP/2 differs; grpcweb.go
 //
 // Connections that are passed on as they are take a way of their own, stream.go.
 //

@@ -18,22 +18,31 @@ import (
 // It ends when both sides have, when one fails, or when nothing moved for the read timeout.
 func (x *exchange) upgrade() bool {
 	upstream, ok := x.response.Body.(io.ReadWriteCloser)
-	if !ok || x.r.ProtoMajor != 1 {
+	if !ok || x.r.ProtoMajor > 1 && !x.acceptsKey() {
 		x.record.Error = "101 to a request that cannot be upgraded"
 		x.settle(pool.Malformed)
 		return x.fail(policy.BadResponse)
 	}
-	client, buffered, err := x.hijack()
+	take := x.hijack
+	if x.r.ProtoMajor > 1 {
+		take = x.acceptExtended
+	}
+	client, buffered, err := take()
 	if err != nil {
 		x.record.Error = err.Error()
+		if x.clientLeft() {
+			return x.fail(policy.ClientClosed)
+		}
 		return x.fail(policy.Internal)
 	}
-	x.record.Status = http.StatusSwitchingProtocols
 	defer x.proxy.tunnels.add(client)()
-	if _, err := client.Write(x.switching()); err != nil {
-		_ = client.Close()
-		x.record.Reason, x.record.Error = policy.ClientClosed, err.Error()
-		return true
+	if x.r.ProtoMajor == 1 {
+		x.record.Status = http.StatusSwitchingProtocols
+		if _, err := client.Write(x.switching()); err != nil {
+			_ = client.Close()
+			x.record.Reason, x.record.Error = policy.ClientClosed, err.Error()
+			return true
+		}
 	}
 	up, down, err := http1.Tunnel(client, buffered, upstream, x.set.Timeouts.Read)
 	x.record.Received, x.record.Sent = up, down

@@ -68,12 +68,12 @@ func (c *connections) all() []net.Conn {
 //	idle       kept alive between two requests, or before the first
 //	upgraded   passed on as they are, or taken over by the handler: WebSockets and the like; during a drain also those that came late
 func (s *Server) Connections(tell func(listener, state string, count int64)) {
-	plain, secure := s.plain.Stats(), s.secure.Stats()
+	plain, secure, clear2 := s.plain.Stats(), s.secure.Stats(), s.clear2.Stats()
 	begun := s.conns.begun(nameHTTP)
 	tell(nameHTTP, "handshake", begun)
-	tell(nameHTTP, "active", plain.Active)
-	tell(nameHTTP, "idle", plain.Idle)
-	tell(nameHTTP, "upgraded", max(0, s.conns.on(nameHTTP)-plain.Open-begun))
+	tell(nameHTTP, "active", plain.Active+clear2.Active)
+	tell(nameHTTP, "idle", plain.Idle+max(0, clear2.Open-clear2.Active))
+	tell(nameHTTP, "upgraded", max(0, s.conns.on(nameHTTP)-plain.Open-clear2.Open-begun))
 
 	handshakes, two := s.conns.begun(nameHTTPS), s.http2.Stats()
 	opening := s.conns.begun(nameTCP)

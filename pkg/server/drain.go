@@ -19,6 +19,7 @@ func (s *Server) Farewell() {
 	s.plain.Farewell()
 	s.secure.Farewell()
 	s.http2.Shutdown()
+	s.clear2.Shutdown()
 }
 
 // Drain ends the server with manners: it stops accepting, closes idle connections, and waits for requests in flight and upgraded
@@ -33,6 +34,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	}()
 	if s.settle(ctx, ended) {
 		s.http2.Shutdown()
+		s.clear2.Shutdown()
 		go func() { _ = s.plain.Shutdown(ctx) }()
 		go func() { _ = s.secure.Shutdown(ctx) }()
 	}

@@ -17,6 +17,7 @@ const (
 func newHTTP2(s *Server) *http2.Server {
 	return &http2.Server{
 		Handler: &strict{server: s},
+		Streams: s.options.Streams2,
 		Limits: http2.Limits{
 			HeadBytes:        s.limits.HeadBytes,
 			Streams:          s.limits.Streams,

@@ -2,7 +2,7 @@
 //
 // A connection lives in one goroutine from here to its end:
 //
-//	accept ── plain ──────────────────────────────┐
+//	accept ── plain ───────────────────────┐ (with h2c the first bytes decide)
 //	       └─ TLS ── handshake ─┬─ http/1.1 ── http1.Server ──┐
 //	                            └─ h2 ──────── http2.Server ──┴── Handler
 //
@@ -39,6 +39,10 @@ type Options struct {
 	Handler http.Handler
 	TLS     *tls.Config // its NextProtos decide whether HTTP/2 is offered
 	Limits  Limits
+	// Cleartext2 also serves HTTP/2 on Plain addresses, to clients that begin with it (h2c by prior knowledge).
+	Cleartext2 bool
+	// Streams2 is asked at the begin of each HTTP/2 connection how many requests it may have in flight; 0, or nil, is Limits.Streams.
+	Streams2 func() int
 	// ProxyProtocol is asked for each connection how long to wait for the PROXY protocol header that must come from this peer; 0 is that
 	// none is expected. nil expects none.
 	ProxyProtocol func(peer netip.Addr) time.Duration
@@ -91,6 +95,7 @@ type Server struct {
 	secure    *http1.Server // and over TLS
 	late      *http1.Server // and on either, once a drain has begun
 	http2     *http2.Server // HTTP/2 over TLS
+	clear2    *http2.Server // and in the clear
 	conns     *connections
 
 	mu        sync.Mutex
@@ -117,8 +122,11 @@ func New(o Options) (*Server, error) {
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
+	s.http2, s.clear2 = newHTTP2(s), newHTTP2(s)
 	s.plain, s.secure, s.late = newHTTP1(s), newHTTP1(s), newLate(s)
-	s.http2 = newHTTP2(s)
+	if o.Cleartext2 {
+		s.plain.HTTP2, s.late.HTTP2 = s.clear2.ServeRead, s.clear2.ServeRead
+	}
 	return s, nil
 }
 

@@ -51,7 +51,7 @@ type events struct {
 }
 
 func newEvents() *events {
-	return &events{opened: map[string]int{}, handshakes: make(chan string, 100), http2: make(chan string, 10_000), headers: make(chan string, 100)}
+	return &events{opened: map[string]int{}, handshakes: make(chan string, 10_000), http2: make(chan string, 10_000), headers: make(chan string, 100)}
 }
 
 func (e *events) ConnectionOpened(listener string) {
