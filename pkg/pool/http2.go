@@ -122,6 +122,7 @@ type stream struct {
 
 	sent, received, timedOut, reused atomic.Bool
 	reading                          atomic.Bool // the request's body
+	conn                             atomic.Pointer[net.Conn]
 
 	idle   time.Duration // under mu
 	active atomic.Int64  // when something last moved, in nanoseconds since began
@@ -195,7 +196,7 @@ func (x *stream) trace() *httptrace.ClientTrace {
 		WroteHeaders:   func() { x.sent.Store(true); x.touch() },
 		Got1xxResponse: x.inform,
 		Got100Continue: func() { x.received.Store(true) },
-		GotConn:        func(c httptrace.GotConnInfo) { x.reused.Store(c.Reused); x.touch() },
+		GotConn:        func(c httptrace.GotConnInfo) { x.conn.Store(&c.Conn); x.reused.Store(c.Reused); x.touch() },
 	}
 }
 
@@ -267,6 +268,24 @@ func (b *streamBody) Close() error {
 	return err
 }
 
+// alert is what the endpoint said of our certificate, or nil. In TLS 1.3 it says so after the handshake, and the library only knows of a
+// connection that came to nothing; that connection, which is closed, still knows why.
+func (x *stream) alert(err error) error {
+	conn := x.conn.Load()
+	if conn == nil || !strings.Contains(err.Error(), "client conn could not be established") {
+		return nil
+	}
+	secure, ok := (*conn).(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	_ = secure.SetReadDeadline(time.Now())
+	if _, last := secure.Read(make([]byte, 1)); isAlert(last) {
+		return last
+	}
+	return nil
+}
+
 // failure makes the error that package http1 would return.
 func (x *stream) failure(op string, err error) *http1.Error {
 	var (
@@ -274,6 +293,9 @@ func (x *stream) failure(op string, err error) *http1.Error {
 		write *net.OpError
 		reset http2.StreamError
 	)
+	if alert := x.alert(err); alert != nil {
+		err = alert
+	}
 	e := &http1.Error{Op: op, Sent: x.sent.Load(), Received: x.received.Load(), Reused: x.reused.Load(), Err: err}
 	switch {
 	case errors.Is(err, errUnread):
