@@ -134,3 +134,16 @@ func nameServer(c net.PacketConn, ttl uint32) {
 		_, _ = c.WriteTo(answer, from)
 	}
 }
+
+// FuzzInspect: whatever a name server sends, the time to live that is seen is none or at least the least.
+func FuzzInspect(f *testing.F) {
+	f.Add([]byte("\x00\x01\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x01a\x04test\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\x0a\x00\x00\x01"))
+	f.Add([]byte("\x00\x01\x81\x80\x00\x00\x00\x01\x00\x00\x00\x00\xc0\x0c"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		seen := &seenTTL{}
+		(&watchedUDP{seen: seen}).inspect(message)
+		if ttl := seen.least(); ttl != 0 && ttl < leastTTL {
+			t.Errorf("%v", ttl)
+		}
+	})
+}
