@@ -41,7 +41,7 @@ func newResponder(t *testing.T) *responder {
 	}
 	r := &responder{url: "http://" + l.Addr().String()}
 	server := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
-	go server.Serve(l) //nolint:errcheck // Close ends it
+	go server.Serve(l)
 	t.Cleanup(func() { _ = server.Close() })
 	return r
 }

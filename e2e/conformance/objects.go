@@ -24,7 +24,6 @@ type stage struct {
 	pods             pods
 	authority        *cluster.Authority
 	certificates     map[string]cluster.KeyPair // by Secret
-	names            map[string][]string        // by Secret, the names in its certificate
 }
 
 // objects are all that a Step has.

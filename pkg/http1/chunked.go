@@ -169,7 +169,7 @@ func validExtensions(ext []byte) bool {
 		if ext[0] != ';' {
 			return false
 		}
-		n := 0
+		var n int
 		if ext, n = skipToken(ext[1:]); n == 0 {
 			return false
 		}

@@ -88,7 +88,7 @@ func (d *direct) Write(p []byte) (int, error) {
 
 // failed gives an error of a system call the form of package net's.
 func (d *direct) failed(op string, err error) error {
-	if errno, ok := err.(syscall.Errno); ok { //nolint:errorlint // as transfer sets it
+	if errno, ok := err.(syscall.Errno); ok {
 		return &net.OpError{Op: op, Net: "tcp", Source: d.LocalAddr(), Addr: d.RemoteAddr(), Err: errno}
 	}
 	return err
