@@ -86,6 +86,7 @@ func TestParse(t *testing.T) {
 		{"proxy-body-size", "1G", func(s *Set) any { return s.Body.MaxSize }, int64(1 << 30)},
 		{"proxy-request-buffering", "on", func(s *Set) any { return s.Body.Buffer }, true},
 		{"backend-protocol", "grpcs", func(s *Set) any { return s.Upstream.Protocol }, GRPCS},
+		{"grpc-web", "true", func(s *Set) any { return s.Upstream.GRPCWeb }, true},
 		{"upstream-vhost", "inner.example:8080", func(s *Set) any { return s.Upstream.VHost }, "inner.example:8080"},
 		{"proxy-next-upstream", "error non_idempotent", func(s *Set) any { return s.Retry }, Retry{Error: true, NonIdempotent: true, Tries: 3}},
 		{"proxy-next-upstream", "http_502 invalid_header", func(s *Set) any { return s.Retry }, Retry{InvalidHeader: true, Answers: 1 << 4, Tries: 3}},
