@@ -29,8 +29,8 @@ func TestSlowClients(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			addr := serve(t, &Server{Handler: http.HandlerFunc(echo), Timeouts: c.timeouts, ErrorHandler: reasons})
+			begun := time.Now() // not later than the server's clock
 			conn := connect(t, addr)
-			begun := time.Now()
 			conn.say(c.bytes)
 			if got := conn.hear("GET"); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
