@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/usher-ingress/usher/e2e/cluster"
 )
 
 func TestLint(t *testing.T) {
@@ -82,7 +84,7 @@ func (s *scene) flags() []string {
 // TestPodsAreExplained: a selector that matches no Pod, a probe that fails and a port that no container has are told from the Pods: by
 // lint and explain, and as an Event with --explain-pods.
 func TestPodsAreExplained(t *testing.T) {
-	s := newScene(t)
+	s := newScene(t, cluster.Grant{File: shipped + "clusterrole-pods.yaml"})
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
 	if _, err := s.client.CoreV1().ServiceAccounts(s.namespace).Create(t.Context(), account, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

@@ -36,11 +36,25 @@ func TestHTTP2Conformance(t *testing.T) {
 		`nginx.ingress.kubernetes.io/ssl-redirect: "false"`)
 	u := s.usher("--h2c")
 	await(t, func() error { return answers(u.client, "http://any.example/", "web") })
-	for about, flags := range map[string][]string{"TLS": {"-p", "443", "-t", "-k"}, "in the clear": {"-p", "80"}} {
-		t.Run(about, func(t *testing.T) {
-			out, err := exec.Command(program, append([]string{"-h", u.address, "--strict", "-o", "10"}, flags...)...).CombinedOutput()
-			if said := string(out); err != nil || !strings.Contains(said, " 0 skipped, 0 failed") || strings.Contains(said, "\n0 tests") {
-				t.Errorf("%v\n%s", err, said)
+	for _, c := range []struct {
+		about, flags string
+		failures     []string
+	}{
+		{"TLS", "-p 443 -t -k", nil},
+		// Port 80 is HTTP/1.1's as well, so what does not begin with HTTP/2's preface is answered 400 in HTTP/1.1, and closed.
+		{"in the clear", "-p 80", []string{"Sends invalid connection preface"}},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			out, _ := exec.Command(program, append([]string{"-h", u.address, "--strict", "-o", "10"}, strings.Fields(c.flags)...)...).CombinedOutput()
+			said := string(out)
+			if want := fmt.Sprintf(" 0 skipped, %d failed", len(c.failures)); !strings.Contains(said, want) || strings.Contains(said, "\n0 tests") {
+				t.Errorf("want%s:\n%s", want, said)
+			}
+			_, failures, _ := strings.Cut(said, "Failures:")
+			for _, failure := range c.failures {
+				if !strings.Contains(failures, failure) {
+					t.Errorf("want %q to fail:\n%s", failure, failures)
+				}
 			}
 		})
 	}

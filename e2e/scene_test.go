@@ -49,13 +49,13 @@ type scene struct {
 
 // newScene gives the test its namespaces and class, and Usher the roles that it
 // ships for the whole cluster.
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T, further ...cluster.Grant) *scene {
 	t.Helper()
 	s := emptyScene(t)
-	s.account(
+	s.account(append(further,
 		cluster.Grant{File: shipped + "clusterrole.yaml"},
 		cluster.Grant{File: shipped + "role-leader-election.yaml", Namespace: s.system},
-		cluster.Grant{File: shipped + "role-session-tickets.yaml", Namespace: s.system})
+		cluster.Grant{File: shipped + "role-session-tickets.yaml", Namespace: s.system})...)
 	return s
 }
 
