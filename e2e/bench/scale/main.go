@@ -52,6 +52,7 @@ type program struct {
 	out     string
 	profile string
 	sizes   []int
+	further string // flags that a reader has to give too, to measure the same
 }
 
 func main() {
@@ -84,6 +85,9 @@ func parse(args []string) (*program, error) {
 			return nil, fmt.Errorf("-sizes %q: want numbers from 1 to 100000", *sizes)
 		}
 		p.sizes = append(p.sizes, n)
+	}
+	if *sizes != flags.Lookup("sizes").DefValue {
+		p.further = " -sizes " + *sizes
 	}
 	for _, m := range measurements() {
 		if *only == "" || slices.Contains(strings.Split(*only, ","), m.name) {
@@ -146,7 +150,7 @@ func (p *program) measure(ctx context.Context) error {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", m.name, err))
 			continue
 		}
-		failed = errors.Join(failed, publish(p.out, m, text))
+		failed = errors.Join(failed, p.publish(m, text))
 	}
 	return failed
 }

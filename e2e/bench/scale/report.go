@@ -13,9 +13,10 @@ import (
 const preface = "# Usher at scale and under attack\n\nMade by `go run ./e2e/bench/scale`, section by section; how it measures stands in [scale/doc.go](scale/doc.go).\n" +
 	"Times are of a machine that also ran the load, the backends and the API server: upper bounds.\n"
 
-// publish writes a section into the file, in the place of an older one with its title.
-func publish(file string, m measurement, text string) error {
-	text = fmt.Sprintf("## %s\n\n`go run ./e2e/bench/scale -only %s` on %s; %s.\n\n%s", m.title, m.name, time.Now().UTC().Format("2006-01-02 15:04 UTC"), machine(), strings.TrimSpace(text))
+// publish writes a section into the file of the results, in the place of an older one with its title.
+func (p *program) publish(m measurement, text string) error {
+	file := p.out
+	text = fmt.Sprintf("## %s\n\n`go run ./e2e/bench/scale -only %s%s` on %s; %s.\n\n%s", m.title, m.name, p.further, time.Now().UTC().Format("2006-01-02 15:04 UTC"), machine(), strings.TrimSpace(text))
 	old, err := os.ReadFile(file)
 	if err != nil && !os.IsNotExist(err) {
 		return err
