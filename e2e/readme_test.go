@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"regexp"
@@ -62,6 +63,17 @@ func runGroup(t *testing.T, script string) (string, error) {
 	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
 	_ = end() // nothing of it may be left
+	reap(cmd.Process.Pid)
 	said, _ := os.ReadFile(out.Name())
 	return string(said), err
+}
+
+// reap waits until a process group is gone, and with it what it listened on. What
+// loses its parent in the tests' process namespace becomes this process's child.
+func reap(group int) {
+	for {
+		if _, err := syscall.Wait4(-group, nil, 0, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+			return
+		}
+	}
 }

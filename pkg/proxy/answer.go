@@ -140,27 +140,11 @@ func (x *exchange) cutShort(err error) bool {
 		}
 		cause = pool.RequestBody
 	default:
-		x.record.Reason = reasonOf(cause)
+		x.record.Reason = x.reasonFor(cause)
 	}
 	x.record.Error = err.Error()
 	x.settle(cause)
 	x.aborted = !x.endCall()
-	return true
-}
-
-// endCall ends a gRPC stream that the endpoint has left, with a status that says so. Clients take a reset for an error of their own.
-func (x *exchange) endCall() bool {
-	notTheirs := x.record.Reason.Explain().Status < http.StatusInternalServerError
-	if x.web.on && !notTheirs {
-		_, err := x.sendTrailer(x.w, http.Header{"Grpc-Status": {"14"}, "Grpc-Message": {string(x.record.Reason)}})
-		return err == nil
-	}
-	if notTheirs || x.r.ProtoMajor != 2 || !isGRPC(x.r.Header) || !isGRPC(x.response.Header) {
-		return false
-	}
-	h := x.w.Header()
-	h[http.TrailerPrefix+"Grpc-Status"] = []string{"14"} // UNAVAILABLE
-	h[http.TrailerPrefix+"Grpc-Message"] = []string{string(x.record.Reason)}
 	return true
 }
 

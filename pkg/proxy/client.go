@@ -228,8 +228,3 @@ func isDigits(s string) bool {
 	}
 	return s != "" && len(s) <= 5
 }
-
-// isGRPC tells whether a message is one of gRPC.
-func isGRPC(h http.Header) bool {
-	return strings.HasPrefix(first(h["Content-Type"]), "application/grpc")
-}

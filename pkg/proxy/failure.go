@@ -55,7 +55,7 @@ func (x *exchange) failWith(status int, reason policy.Reason) bool {
 		x.put(h, "X-Usher-Reason", slotReason, string(reason))
 	}
 	if isGRPC(x.r.Header) {
-		grpcStatus(h, status, reason)
+		h["Grpc-Status"], h["Grpc-Message"] = []string{x.callStatus(status)}, []string{string(reason)}
 	}
 	x.writePage(status, Page{Status: status, Text: said(reason), Reason: x.shown(reason), ID: x.record.ID})
 	return true
@@ -150,21 +150,12 @@ func escapeHTML(s string) string {
 	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;").Replace(s)
 }
 
-// grpcStatus says the same in gRPC's words (gRPC's http-grpc-status-mapping).
-func grpcStatus(h http.Header, status int, reason policy.Reason) {
-	code := "14" // UNAVAILABLE
-	switch status {
-	case http.StatusForbidden:
-		code = "7" // PERMISSION_DENIED
-	case http.StatusNotFound:
-		code = "12" // UNIMPLEMENTED
-	case http.StatusBadRequest, http.StatusInternalServerError:
-		code = "13" // INTERNAL
-	case http.StatusRequestEntityTooLarge:
-		code = "8" // RESOURCE_EXHAUSTED
+// reasonFor is reasonOf, but for a call whose time is over: that ended it, whatever the endpoint then did.
+func (x *exchange) reasonFor(cause pool.Cause) policy.Reason {
+	if x.overdue() {
+		return policy.EndpointTimeout
 	}
-	h["Grpc-Status"] = []string{code}
-	h["Grpc-Message"] = []string{string(reason)}
+	return reasonOf(cause)
 }
 
 // reasonOf says why no endpoint answered.

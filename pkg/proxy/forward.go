@@ -87,6 +87,10 @@ func (x *exchange) settle(cause pool.Cause) {
 	case pool.Canceled, pool.RequestBody, pool.BadRequest, pool.Busy:
 		e.Leave()
 	default:
+		if x.overdue() { // the endpoint did as it was told
+			e.Leave()
+			return
+		}
 		health := &x.set.Health
 		if x.members.group.Failed(e, x.members.endpoints[:x.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor}) {
 			x.proxy.observer.Ejected(x.record.Backend)
@@ -120,7 +124,7 @@ func (x *exchange) mayRetry() bool {
 	if x.failure.Unused() && x.failure.Unread {
 		x.wasted++
 	}
-	if !x.mayRepeat() || x.body != nil && !x.body.again() {
+	if x.overdue() || !x.mayRepeat() || x.body != nil && !x.body.again() {
 		return false
 	}
 	unread := x.failure.Unread || !x.failure.Sent
@@ -185,7 +189,7 @@ func (x *exchange) unanswered() bool {
 		return x.fail(policy.Overloaded) // every endpoint has as much as it may
 	}
 	x.record.Error = x.failure.Error()
-	return x.fail(reasonOf(x.failure.Cause))
+	return x.fail(x.reasonFor(x.failure.Cause))
 }
 
 // interim passes an informational response (103) on to the client.

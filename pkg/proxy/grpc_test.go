@@ -309,15 +309,20 @@ func dying(t *testing.T) string {
 			if frame.Header().Type != http2.FrameData {
 				continue
 			}
-			var head bytes.Buffer
-			e := hpack.NewEncoder(&head)
-			_ = e.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
-			_ = e.WriteField(hpack.HeaderField{Name: "content-type", Value: "application/grpc"})
-			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.Header().StreamID, BlockFragment: head.Bytes(), EndHeaders: true})
+			writeHead(f, frame.Header().StreamID)
 			_ = f.WriteData(frame.Header().StreamID, false, []byte("got it"))
 			return
 		}
 	})
+}
+
+// writeHead begins the answer to a call.
+func writeHead(f *http2.Framer, stream uint32) {
+	var head bytes.Buffer
+	e := hpack.NewEncoder(&head)
+	_ = e.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+	_ = e.WriteField(hpack.HeaderField{Name: "content-type", Value: "application/grpc"})
+	_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true})
 }
 
 // TestEndpointDiesInStream: the client hears of it at once, although its own side of the stream is open and silent, and in gRPC's words.
@@ -342,5 +347,77 @@ func TestEndpointDiesInStream(t *testing.T) {
 	}
 	if rec := r.record(1); rec.Reason != policy.EndpointReset {
 		t.Errorf("record %+v", rec)
+	}
+}
+
+// minding is an endpoint that minds the deadline of a call as gRPC's own server does: it resets the stream when the time is over, here
+// before or after the head of its answer.
+func minding(t *testing.T, head bool) string {
+	t.Helper()
+	return raw(t, func(c net.Conn) {
+		if _, err := io.ReadFull(c, make([]byte, len(http2.ClientPreface))); err != nil {
+			return
+		}
+		f := http2.NewFramer(c, c)
+		f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+		_ = f.WriteSettings()
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			call, ok := frame.(*http2.MetaHeadersFrame)
+			if !ok {
+				continue
+			}
+			if head {
+				writeHead(f, call.StreamID)
+			}
+			for _, field := range call.RegularFields() {
+				if field.Name == "grpc-timeout" {
+					given, _ := time.ParseDuration(field.Value + "s") // "20m" is 20 milliseconds
+					time.Sleep(given)
+				}
+			}
+			_ = f.WriteRSTStream(call.StreamID, http2.ErrCodeCancel)
+		}
+	})
+}
+
+// TestDeadlineAtTheEndpoint: a call that the endpoint ends because its time is over ends with DEADLINE_EXCEEDED, and the endpoint is not
+// to blame. Without a deadline the same is UNAVAILABLE, and counts.
+func TestDeadlineAtTheEndpoint(t *testing.T) {
+	for _, c := range []struct {
+		timeout, want string
+		head          bool
+		reason        policy.Reason
+		failures      int
+	}{
+		{"20m", "4", false, policy.EndpointTimeout, 0},
+		{"20m", "4", true, policy.EndpointTimeout, 0},
+		{"", "14", false, policy.EndpointReset, 1},
+		{"", "14", true, policy.EndpointReset, 1},
+	} {
+		r := newRig(t, tableOf([]string{minding(t, c.head)}, with(speaks(policy.GRPC))))
+		req, _ := http.NewRequest(http.MethodPost, "https://app.test/pkg.Service/Method", http.NoBody)
+		req.Header.Set("Content-Type", "application/grpc")
+		if c.timeout != "" {
+			req.Header.Set("Grpc-Timeout", c.timeout)
+		}
+		res, err := r.client(true).Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		if got := res.Header.Get("Grpc-Status") + res.Trailer.Get("Grpc-Status"); got != c.want {
+			t.Errorf("%+v: status %q", c, got)
+		}
+		if rec := r.record(1); rec.Reason != c.reason || len(rec.Tries) != 1 {
+			t.Errorf("%+v: %+v", c, rec)
+		}
+		if s := r.pool.Snapshot(); int(s[0].Failures) != c.failures {
+			t.Errorf("%+v: %+v", c, s[0])
+		}
 	}
 }
