@@ -68,13 +68,13 @@ func takeClientExchange(t *Transport, req *http.Request, call *Call) *clientExch
 
 // release gives the exchange back, unless a sender still uses it.
 func (x *clientExchange) release() {
+	x.res = nil // it is the caller's now
 	if x.sender != nil && !x.sender.finished() {
 		return
 	}
 	x.t, x.req, x.call, x.sender = nil, nil, nil, nil
 	x.own, x.stop = nil, nil
 	x.body.wire, x.body.in = nil, nil
-	x.res = nil
 	x.in.shrink()
 	if cap(x.out) > 2*headBuffer {
 		x.out = headBuffers.Get().(*[headBuffer]byte)[:0]

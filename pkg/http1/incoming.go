@@ -29,10 +29,7 @@ const maxInterim = 32
 
 // readHead reads heads until a final one (or 101) is there.
 func (x *clientExchange) readHead() error {
-	a := &answer{}
-	a.body.x, a.body.res = x, &a.res
-	a.res.Body = &a.body
-	x.res = &a.res
+	x.makeAnswer()
 	for range maxInterim {
 		if err := x.readOneHead(); err != nil {
 			return x.headError(err)
@@ -54,6 +51,20 @@ func (x *clientExchange) readHead() error {
 		}
 	}
 	return x.headError(malformed("many-interim", "more than %d informational responses", maxInterim))
+}
+
+// makeAnswer makes the Response, where the caller wants it.
+func (x *clientExchange) makeAnswer() {
+	var a *Answer
+	if x.call != nil && x.call.Answer != nil {
+		a = x.call.Answer
+		*a = Answer{}
+	} else {
+		a = &Answer{}
+	}
+	a.body.x, a.body.res = x, &a.res
+	a.res.Body = &a.body
+	x.res = &a.res
 }
 
 // checkUpgrade holds a 101 to what the client asked for (RFC 9110 7.8).

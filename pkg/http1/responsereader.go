@@ -9,10 +9,10 @@ import (
 	"sync/atomic"
 )
 
-// answer is a Response and its Body in one allocation. There is a new one for
-// every response, so that closing it twice, or looking at it afterwards, does
-// not meet another request's.
-type answer struct {
+// Answer is room for a Response and its Body. Unless Call brings one there is a
+// new one for every response, so that closing it twice, or looking at it
+// afterwards, does not meet another request's.
+type Answer struct {
 	res  http.Response
 	body responseBody
 }

@@ -63,6 +63,11 @@ type Call struct {
 	// not hold them: what a proxy says about every request costs less here
 	// than in a map. Names are written as they are, values are checked.
 	Fields []Field
+	// Answer is where the Response is to be made, for a caller that makes one
+	// request after the other. Whoever brings the same one again must be done
+	// with the last Response: nobody may use it, nor close its Body once more.
+	// Nil: a new one.
+	Answer *Answer
 }
 
 // Field is one header field.

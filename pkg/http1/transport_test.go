@@ -438,6 +438,42 @@ func TestResponseIsValidUntilClosed(t *testing.T) {
 	}
 }
 
+// A caller's own room holds one response after the other, and nothing of the
+// one before.
+func TestResponseInTheCallersRoom(t *testing.T) {
+	tr := upstream(t, func(up *client) {
+		for _, answer := range []string{
+			"HTTP/1.1 201 Created\r\nX-A: b\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: t\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nho",
+		} {
+			if up.request() != nil {
+				up.say(answer)
+			}
+		}
+	})
+	call := &Call{Answer: &Answer{}}
+	one, err := tr.RoundTripWith(newRequest(), call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := describe(one); got != `201 X-A=b chunked "hi" trailer X-T=t` {
+		t.Error(got)
+	}
+	_ = one.Body.Close()
+	_ = one.Body.Close() // still harmless
+	two, err := tr.RoundTripWith(newRequest(), call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if two != one || two.Trailer != nil || two.TransferEncoding != nil || tr.Stats().Dials != 1 {
+		t.Errorf("%+v", two)
+	}
+	if got := describe(two); got != `200 "ho"` {
+		t.Error(got)
+	}
+	_ = two.Body.Close()
+}
+
 func TestCancellation(t *testing.T) {
 	begun := make(chan struct{}, 4)
 	tr := upstream(t, func(up *client) {

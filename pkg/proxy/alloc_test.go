@@ -13,8 +13,9 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// allocations is the budget of a proxied request: server, proxy, pool, transport, access log. Metrics may cost one more.
-const allocations = 5
+// allocations is the budget of a proxied request: server, proxy, pool, transport, access log. They are the strings of the two heads,
+// which handlers may keep, and of the request's id. Metrics may cost one more.
+const allocations = 3
 
 // loop is a client and a proxy over real sockets, and a backend that costs nothing: it answers whatever it gets.
 type loop struct {

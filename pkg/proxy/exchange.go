@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/usher-ingress/usher/pkg/http1"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
 	"github.com/usher-ingress/usher/pkg/route"
@@ -58,12 +59,13 @@ type exchange struct {
 	record Record
 	values [valueSlots]string // what single-valued header fields point into
 	fields [12]pool.Field     // what call.Fields points into at first
+	room   http1.Answer       // what response points to, if it came over HTTP/1.1
 	tries  [4]Try             // what record.Tries points into at first
 }
 
 func newExchange(p *Proxy) *exchange {
 	x := &exchange{proxy: p, tried: make([]int, 0, 8), ids: newIDs()}
-	x.call.Interim = x.interim
+	x.call.Interim, x.call.Answer = x.interim, &x.room
 	x.reset()
 	return x
 }
@@ -85,6 +87,7 @@ func (x *exchange) reset() {
 	x.blank, x.url = http.Request{}, url.URL{}
 	clear(x.call.Fields)
 	x.call.Timeouts, x.call.Fields, x.call.Fresh = pool.Timeouts{}, x.fields[:0], false
+	x.room = http1.Answer{}
 	x.tried, x.session, x.wasted = x.tried[:0], session{}, 0
 	x.limited, x.admitted, x.copied = pool.LimitKey{}, false, 0
 	x.web, x.key = web{}, ""
