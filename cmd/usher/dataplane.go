@@ -48,10 +48,8 @@ func newDataPlane(s *service, c *cluster, accessLog io.Writer) (*dataPlane, erro
 	return d, nil
 }
 
-// retain is the controller's: before a swap it makes the newest Table ready. Old ones are given up in settle, right after the swap,
-// so that connections to endpoints that left close at once; requests that hold an old Table do without.
-func (d *dataPlane) retain(tables ...*route.Table) { d.proxy.Prepare(tables[0]) }
-
+// settle gives up what only the last Table needed right after the swap, so that connections to endpoints that left close at once;
+// requests that hold the last Table do without.
 func (d *dataPlane) settle(*route.Table) { d.proxy.Settle() }
 
 func (d *dataPlane) close() {

@@ -117,7 +117,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 		Source:   s.ports,
 		Resolver: resolve.New(options),
 		Live:     s.live,
-		Retain:   s.dataPlane.retain,
+		Prepare:  s.dataPlane.proxy.Prepare,
 		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.order, s.ports.publish, newTeller(s.log).publish,
 			(&counter{metrics: s.metrics, byHost: f.metricsByHost}).publish, cluster.publish),
 		Observer: &turns{metrics: s.metrics, log: s.log},

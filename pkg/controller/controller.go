@@ -5,10 +5,9 @@
 //
 //  1. read the Snapshot
 //  2. resolve it to a Table
-//  3. retain in the pool what the new Table and those still draining name, so that nothing a request may hold goes away
+//  3. prepare the data plane for it, so that what both Tables name is never given up in between
 //  4. swap the one pointer
-//  5. later, when the old Table has drained, retain only what the new one names
-//  6. publish status and Events
+//  5. publish it: the data plane gives up what only the last Table named, status and Events are written, and so on
 //
 // Nothing here knows Kubernetes' client, HTTP or metrics: the parts are handed over as small interfaces and functions. The loop is
 // the only writer of route.Live. It survives a panic of the resolver: the last Table goes on serving, and the failure is told.
@@ -53,7 +52,7 @@ type Swap struct {
 	Generation uint64
 	Changes    int           // objects that changed; -1 when everything was compared, as in the first turn
 	Resolve    time.Duration // snapshot and resolve
-	Swap       time.Duration // retain and swap
+	Swap       time.Duration // prepare and swap
 	// Live is the time from the oldest change of the turn (see object.Snapshot.Since) to the swap; 0 if unknown.
 	Live        time.Duration
 	Diagnostics map[Diagnosed]int // how many of each; those that are gone are absent
@@ -67,40 +66,35 @@ type Options struct {
 	Source   Source
 	Resolver Resolver
 	Live     *route.Live
-	// Retain keeps in the pool what any of these tables name, and lets go of the rest. Newest first. May be nil.
-	Retain func(tables ...*route.Table)
-	// Publish hands a live Table to whoever writes status and Events; it must not block. May be nil.
+	// Prepare is called with each Table before it is swapped in. May be nil.
+	Prepare func(*route.Table)
+	// Publish is called with each Table when it is live; it must not block. May be nil. There is no count of who still uses the last
+	// one: a request that does holds its own connection.
 	Publish  func(*route.Table)
 	Observer Observer // may be nil
 
 	Quiet time.Duration // a burst is over when nothing came for so long; 25 ms if zero
 	Max   time.Duration // the longest a change waits for its burst to end, where turns are expensive; 250 ms if zero
-	// Drain is how long an old Table is kept in the pool after the swap; 30 s if zero. There is no count of who still uses it: a
-	// request that runs longer holds its own connection and only loses its endpoint's statistics.
-	Drain time.Duration
 }
 
 // Controller is the loop.
 type Controller struct {
-	options  Options
-	pace     coalescer
-	draining draining
-	number   uint64
-	resync   bool // the last turn failed: its changes were not applied, so compare everything
-	ready    chan struct{}
-	once     sync.Once
+	options Options
+	pace    coalescer
+	number  uint64
+	resync  bool // the last turn failed: its changes were not applied, so compare everything
+	ready   chan struct{}
+	once    sync.Once
 }
 
 // New makes a loop; Run starts it.
 func New(o Options) *Controller {
 	o.Quiet = orElse(o.Quiet, 25*time.Millisecond)
 	o.Max = orElse(o.Max, 250*time.Millisecond)
-	o.Drain = orElse(o.Drain, 30*time.Second)
 	return &Controller{
-		options:  o,
-		pace:     coalescer{quiet: o.Quiet, max: o.Max},
-		draining: draining{retain: o.Retain, grace: o.Drain},
-		ready:    make(chan struct{}),
+		options: o,
+		pace:    coalescer{quiet: o.Quiet, max: o.Max},
+		ready:   make(chan struct{}),
 	}
 }
 
@@ -133,7 +127,6 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 func (c *Controller) loop(ctx context.Context) {
-	defer c.draining.stop()
 	for c.pace.next(ctx, c.options.Source.Changed()) == nil {
 		began := time.Now()
 		c.turn()
@@ -141,7 +134,7 @@ func (c *Controller) loop(ctx context.Context) {
 	}
 }
 
-// turn applies what has changed: steps 1 to 6, where step 5 happens later.
+// turn applies what has changed: all five steps.
 func (c *Controller) turn() {
 	start := time.Now()
 	snapshot, ok := c.options.Source.Snapshot()
@@ -163,7 +156,9 @@ func (c *Controller) turn() {
 	c.number++
 	table.Generation = c.number
 	resolved := time.Now()
-	c.draining.replace(table)
+	if c.options.Prepare != nil {
+		c.options.Prepare(table)
+	}
 	c.options.Live.Swap(table)
 	c.once.Do(func() { close(c.ready) })
 	c.report(snapshot, table, start, resolved)
