@@ -37,12 +37,3 @@ func lower(name string, buffer *[maxName]byte) string {
 }
 
 func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
-
-// wildcardOf gives the wildcard that covers the first label: "*.example.com" for "shop.example.com", "" for a single label.
-func wildcardOf(name string) string {
-	i := strings.IndexByte(name, '.')
-	if i <= 0 {
-		return ""
-	}
-	return "*" + name[i:]
-}

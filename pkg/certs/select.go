@@ -18,7 +18,8 @@
 // For example, with "shop.example.com" (expired) and "*.example.com" (valid), both names get the wildcard; with only the expired
 // one, "shop.example.com" gets that, and "blog.example.com" goes to step 3.
 //
-// Certificates that ACME gave (acme.go) stand in the Table beside those of Secrets.
+// The choice itself is a method of the Table's Certificates (route/choose.go), so that package explain makes the same one. Certificates
+// that ACME gave (acme.go) stand in the Table beside those of Secrets.
 //
 // The choice binds the handshake, not the requests that follow: a browser may send requests for another host that the certificate
 // covers on the same HTTP/2 connection (RFC 9113 section 9.1.1), and they are routed by their own host. As with nginx and a wildcard
@@ -82,7 +83,7 @@ func (s *Selector) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate,
 	if t != nil {
 		set = t.Certificates
 	}
-	chosen, source := choose(set, hello.ServerName, client{hello: hello, now: s.now()})
+	chosen, source := choose(set, hello.ServerName, route.Client{Hello: hello, Now: s.now()})
 	if source != Named && rejects(t, hello.ServerName) {
 		return nil, nil
 	}
@@ -106,40 +107,17 @@ func rejects(t *route.Table, name string) bool {
 	return host == nil || host.Name == "" || !host.TLS
 }
 
-// Lookup is the choice for a client that supports every algorithm, for those who explain it. The certificate is nil when the
-// fallback would answer.
-func Lookup(set *route.Certificates, name string, now time.Time) (*route.Certificate, Source) {
-	return choose(set, name, client{now: now})
-}
-
-func choose(set *route.Certificates, name string, c client) (*route.Certificate, Source) {
-	if set == nil {
-		return nil, Fallback
-	}
-	if found := forName(set, name, c); found != nil {
-		return found, Named
-	}
-	if set.Default != nil {
-		return set.Default, Default
+// choose is the choice by the order above. The certificate is nil when the fallback answers.
+func choose(set *route.Certificates, name string, c route.Client) (*route.Certificate, Source) {
+	var buffer [maxName]byte
+	chosen, named := set.Choose(canonicalName(name, &buffer), c)
+	switch {
+	case named:
+		return chosen, Named
+	case chosen != nil:
+		return chosen, Default
 	}
 	return nil, Fallback
-}
-
-// forName is steps 1 and 2. The wildcard has a second chance when no certificate for exactly this name is fit.
-func forName(set *route.Certificates, name string, c client) *route.Certificate {
-	var buffer [maxName]byte
-	name = canonicalName(name, &buffer)
-	if name == "" {
-		return nil
-	}
-	best, fit := c.best(set.Find(name))
-	if best == nil || fit {
-		return best
-	}
-	if other, fit := c.best(set.For(wildcardOf(name))); fit {
-		return other
-	}
-	return best
 }
 
 // AnswerFor makes the Selector answer the TLS-ALPN-01 challenges of an Issuer. It is to be called before the first handshake.

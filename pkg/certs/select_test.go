@@ -102,7 +102,7 @@ func TestOrder(t *testing.T) {
 	}
 	s.set.Default = s.standard
 	for _, c := range cases {
-		got, source := Lookup(s.set, c.name, time.Now())
+		got, source := choose(s.set, c.name, route.Client{Now: time.Now()})
 		if got != c.want || source != c.source {
 			t.Errorf("%q: got %v from %s, want %v from %s", c.name, names(got), source, names(c.want), c.source)
 		}
@@ -112,7 +112,7 @@ func TestOrder(t *testing.T) {
 func TestFallback(t *testing.T) {
 	s := newShop(t)
 	for _, set := range []*route.Certificates{nil, {}, s.set} {
-		if got, source := Lookup(set, "nobody.example.org", time.Now()); got != nil || source != Fallback {
+		if got, source := choose(set, "nobody.example.org", route.Client{Now: time.Now()}); got != nil || source != Fallback {
 			t.Errorf("got %v from %s, want the fallback", names(got), source)
 		}
 	}
@@ -144,7 +144,7 @@ func TestExpired(t *testing.T) {
 		if c.wild != nil {
 			set.Add("*.example.com", c.wild)
 		}
-		if got, source := Lookup(set, "shop.example.com", time.Now()); got != c.want || source != Named {
+		if got, source := choose(set, "shop.example.com", route.Client{Now: time.Now()}); got != c.want || source != Named {
 			t.Errorf("%s: got %v until %v from %s", c.about, names(got), got.Until, source)
 		}
 	}

@@ -53,25 +53,22 @@ func (x *run) protocol() string {
 	return string(protocol)
 }
 
-// certificate describes the handshake of an https request.
+// certificate describes the handshake of an https request, for a client that supports every algorithm.
 func (x *run) certificate() {
 	r := x.request
 	if !r.tls {
 		return
 	}
-	certs := x.table.Certificates
 	out := &Certificate{Match: "name"}
 	x.out.Certificate = out
-	found := certs.Find(r.server)
-	if len(found) == 0 {
-		out.Why = x.whyNoCertificate()
-		if certs == nil || certs.Default == nil {
-			out.Match = "self-signed"
-			return
-		}
-		out.Match, found = "default", []*route.Certificate{certs.Default}
+	c, named := x.table.Certificates.Choose(r.server, route.Client{Now: r.now})
+	if !named {
+		out.Match, out.Why = "default", x.whyNoCertificate()
 	}
-	c := found[0]
+	if c == nil {
+		out.Match = "self-signed"
+		return
+	}
 	out.Names, out.Secret, out.Until = c.Names, c.Secret.String(), c.Until
 	switch {
 	case !r.now.IsZero() && r.now.After(c.Until):

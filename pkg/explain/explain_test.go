@@ -189,3 +189,33 @@ func TestZeroTable(t *testing.T) {
 		t.Errorf("got %+v, %+v", e.Answer, e.Certificate)
 	}
 }
+
+// TestCertificateIsTheHandshakes: a certificate for the name that has expired gives way to a wildcard that has not, as in a handshake.
+func TestCertificateIsTheHandshakes(t *testing.T) {
+	certificates := &route.Certificates{}
+	certificates.Add("shop.example.com", &route.Certificate{Names: []string{"shop.example.com"}, Until: now().Add(-time.Hour)})
+	certificates.Add("*.example.com", &route.Certificate{Names: []string{"*.example.com"}, Until: now().Add(time.Hour)})
+	e, err := explain.Explain(&route.Table{Certificates: certificates}, explain.Request{URL: "https://shop.example.com/", Now: now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := e.Certificate; c.Match != "name" || len(c.Names) != 1 || c.Names[0] != "*.example.com" || c.Note != "" {
+		t.Errorf("got %+v, want the wildcard", c)
+	}
+}
+
+// TestBrokenTLSBeforeNoEndpoints: where both are wrong the request path names the settings first, so explain does too.
+func TestBrokenTLSBeforeNoEndpoints(t *testing.T) {
+	r := &route.Route{Path: "/", Type: route.Prefix, Policy: policy.Default(), UpstreamTLS: &route.UpstreamTLS{Broken: policy.UpstreamTLSUnavailable}}
+	table := &route.Table{
+		Hosts:    route.NewHosts([]*route.Host{{Name: "a.example", Paths: route.NewPaths([]*route.Route{r})}}),
+		Backends: []*route.Backend{{Name: "demo/a:443", Protocol: policy.HTTPS, Reason: policy.NoEndpoints, Detail: "none"}},
+	}
+	e, err := explain.Explain(table, explain.Request{URL: "http://a.example/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.Answer.Reason != policy.UpstreamTLSUnavailable {
+		t.Errorf("got reason %s, want %s", e.Answer.Reason, policy.UpstreamTLSUnavailable)
+	}
+}

@@ -147,27 +147,25 @@ func (x *run) body() bool {
 	return true
 }
 
-// access finds the backend, or the cause of the 503.
+// access finds the backend, or the cause of the 503, in the proxy's order.
 func (x *run) access() bool {
 	r := x.match.Route
 	x.backend = x.chooseBackend()
 	x.describeBackend()
 	x.describeUpstreamTLS(r.UpstreamTLS)
-	reason, cause := r.Broken, ""
-	if x.backend != nil {
-		cause = x.backend.Detail
-		if reason == "" {
-			reason = x.backend.Reason
-		}
-	}
-	switch {
-	case reason != "":
-	case x.backend != nil && x.spokenSecurely() && r.UpstreamTLS != nil && r.UpstreamTLS.Broken != "":
-		reason, cause = r.UpstreamTLS.Broken, x.upstreamCause(r.UpstreamTLS)
-	case x.backend == nil:
+	var reason policy.Reason
+	cause := ""
+	switch b := x.backend; {
+	case r.Broken != "":
+		reason = r.Broken
+	case b == nil:
 		reason = policy.NoService
-	case len(x.backend.Endpoints) > 0:
+	case x.spokenSecurely() && r.UpstreamTLS != nil && r.UpstreamTLS.Broken != "":
+		reason, cause = r.UpstreamTLS.Broken, x.upstreamCause(r.UpstreamTLS)
+	case len(b.Endpoints) > 0:
 		return true
+	case b.Reason != "":
+		reason, cause = b.Reason, b.Detail
 	default:
 		reason = policy.NoEndpoints
 	}

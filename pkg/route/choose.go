@@ -1,25 +1,50 @@
-package certs
+package route
 
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"strings"
 	"time"
-
-	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// client is what matters of the one who asks. A nil hello stands for a client that supports everything.
-type client struct {
-	hello *tls.ClientHelloInfo
-	now   time.Time
+// Client is what matters of the one who asks for a certificate.
+type Client struct {
+	Hello *tls.ClientHelloInfo // nil stands for a client that supports everything
+	Now   time.Time            // zero leaves periods of validity unjudged
 }
 
-// best picks one certificate of a step, or nil, and tells whether it is fit: valid today and verifiable by this client.
-func (c client) best(candidates []*route.Certificate) (*route.Certificate, bool) {
+// Choose picks the certificate that answers a handshake for a server name (lower case, no trailing dot), and tells whether it is one for
+// this name rather than the default. It is nil when there is neither; package certs says in which order and why.
+func (s *Certificates) Choose(name string, c Client) (chosen *Certificate, named bool) {
+	if s == nil {
+		return nil, false
+	}
+	if chosen = s.forName(name, c); chosen != nil {
+		return chosen, true
+	}
+	return s.Default, false
+}
+
+// forName gives the wildcard a second chance when no certificate for exactly this name is fit.
+func (s *Certificates) forName(name string, c Client) *Certificate {
+	best, fit := c.best(s.Find(name))
+	if best == nil || fit {
+		return best
+	}
+	if i := strings.IndexByte(name, '.'); i > 0 {
+		if other, fit := c.best(s.wildcard[name[i:]]); fit {
+			return other
+		}
+	}
+	return best
+}
+
+// best picks one of several certificates for the same name, or nil, and tells whether it is fit: valid today and verifiable by this client.
+func (c *Client) best(candidates []*Certificate) (*Certificate, bool) {
 	if len(candidates) == 1 { // the usual case; a client that does not support it has no better choice
 		return candidates[0], c.valid(candidates[0])
 	}
-	var best *route.Certificate
+	var best *Certificate
 	most := -1
 	for _, candidate := range candidates {
 		if rank := c.rank(candidate); rank > most {
@@ -32,9 +57,9 @@ func (c client) best(candidates []*route.Certificate) (*route.Certificate, bool)
 const fitRank = 4 + 2
 
 // rank orders certificates: supported, then valid, then ECDSA.
-func (c client) rank(candidate *route.Certificate) int {
+func (c *Client) rank(candidate *Certificate) int {
 	rank := 0
-	if c.hello == nil || c.hello.SupportsCertificate(candidate.TLS) == nil {
+	if c.Hello == nil || c.Hello.SupportsCertificate(candidate.TLS) == nil {
 		rank += 4
 	}
 	if c.valid(candidate) {
@@ -46,6 +71,6 @@ func (c client) rank(candidate *route.Certificate) int {
 	return rank
 }
 
-func (c client) valid(candidate *route.Certificate) bool {
-	return !c.now.Before(candidate.NotFrom) && !c.now.After(candidate.Until)
+func (c *Client) valid(candidate *Certificate) bool {
+	return c.Now.IsZero() || !c.Now.Before(candidate.NotFrom) && !c.Now.After(candidate.Until)
 }
