@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -103,11 +104,7 @@ func (x *exchange) announceTrailer(h http.Header) (announced bool) {
 	if len(x.response.Trailer) == 0 {
 		return false
 	}
-	names := make([]string, 0, len(x.response.Trailer))
-	for name := range x.response.Trailer {
-		names = append(names, name)
-	}
-	h["Trailer"] = []string{strings.Join(names, ", ")}
+	h["Trailer"] = []string{strings.Join(slices.Sorted(maps.Keys(x.response.Trailer)), ", ")}
 	return true
 }
 

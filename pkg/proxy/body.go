@@ -93,9 +93,10 @@ func (b *clientBody) fetch(p []byte) (int, error) {
 	return n, err
 }
 
-// copy keeps what was read for mirroring.
+// copy keeps what was read for mirroring. A complete copy is not touched any more: a transport may still be reading the end of the body
+// when the copy is sent off.
 func (b *clientBody) copy(p []byte, err error) {
-	if b.copied == nil {
+	if b.copied == nil || b.complete.Load() {
 		return
 	}
 	if b.copied.Len()+len(p) > mirrorBody {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -99,5 +100,22 @@ func send(t *testing.T, client io.Writer, text string) {
 	t.Helper()
 	if _, err := io.WriteString(client, text); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCompleteCopyIsLeftAlone: a transport that reads on at the end of a body does not write to the copy, which is being sent off.
+func TestCompleteCopyIsLeftAlone(t *testing.T) {
+	b := &clientBody{from: strings.NewReader("all of it"), length: 9, copied: &bytes.Buffer{}}
+	if _, err := b.fetch(make([]byte, 9)); err != nil || !b.complete.Load() {
+		t.Fatalf("complete %v, %v", b.complete.Load(), err)
+	}
+	var sending sync.WaitGroup
+	sending.Go(func() { _, _ = io.Copy(io.Discard, bytes.NewReader(b.copied.Bytes())) }) // the race detector looks on
+	if _, err := b.fetch(make([]byte, 9)); !errors.Is(err, io.EOF) {
+		t.Errorf("at the end: %v", err)
+	}
+	sending.Wait()
+	if got := b.copied.String(); got != "all of it" {
+		t.Errorf("the copy is %q", got)
 	}
 }

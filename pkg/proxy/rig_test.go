@@ -197,7 +197,7 @@ func (c *recorder) Log(r *proxy.Record) {
 	c.records = append(c.records, kept)
 }
 
-// last waits for the n-th record, counted from one, and returns it.
+// record waits for the n-th record, counted from one, and returns it.
 func (r *rig) record(n int) proxy.Record {
 	r.t.Helper()
 	var got proxy.Record

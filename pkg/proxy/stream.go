@@ -193,7 +193,9 @@ func (p *Proxy) connect(s *stream) (*pool.Endpoint, net.Conn, policy.Reason) {
 		s.record.Tries, s.record.Error = append(s.record.Tries, try), err.Error()
 		reason = reasonOf(pool.CauseOf(err))
 		health := &s.set.Health
-		s.members.group.Failed(e, s.members.endpoints[:s.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor})
+		if s.members.group.Failed(e, s.members.endpoints[:s.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor}) {
+			p.observer.Ejected(s.record.Backend)
+		}
 		if limit := s.set.Retry.Tries; limit > 0 && len(tried) >= limit {
 			return nil, nil, reason
 		}

@@ -116,6 +116,21 @@ func TestStreamTriesOthers(t *testing.T) {
 	}
 }
 
+// An endpoint that keeps refusing connections is left alone, and the observer is told, as for requests.
+func TestStreamEjectionIsTold(t *testing.T) {
+	r := newRig(t, passTable([]string{shouter(t), nowhere(t), shouter(t)}, nil, with(func(s *policy.Set) { s.Health.MaxFails, s.Health.EjectFor = 2, time.Hour })))
+	for range 12 {
+		conn := r.pass("app.test")
+		_ = conn.CloseWrite()
+		_, _ = io.ReadAll(conn)
+	}
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	if r.log.ejected != 1 {
+		t.Errorf("told %d times", r.log.ejected)
+	}
+}
+
 // A connection on which nothing moves ends; one on which something does lives on.
 func TestStreamIdle(t *testing.T) {
 	r := newRig(t, passTable([]string{shouter(t)}, nil, with(func(s *policy.Set) { s.Stream.Idle = 50 * time.Millisecond })))

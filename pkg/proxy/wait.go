@@ -41,7 +41,7 @@ func (x *exchange) wait() bool {
 // again routes the request by the table in use now, and reports whether that has endpoints for it.
 func (x *exchange) again() bool {
 	table := x.proxy.tables.Load()
-	match := table.Lookup(normalHost(x.r.Host), x.ask.Path)
+	match := table.Lookup(x.hostAsked(), x.ask.Path)
 	if match.Route == nil || match.Route.Broken != "" || match.Route.Policy == nil || match.Route.Policy.Deny != "" {
 		return false
 	}
