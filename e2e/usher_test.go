@@ -119,26 +119,10 @@ func usherCommand(arguments ...string) *exec.Cmd {
 }
 
 // ready returns nil when the replica says that it is.
-func (u *usher) ready(ctx context.Context) error { return u.asks(ctx, "/readyz") }
+func (u *usher) ready(ctx context.Context) error { return cluster.Answers(ctx, u.admin+"/readyz") }
 
 // alive returns nil when the replica says that it is.
-func (u *usher) alive(ctx context.Context) error { return u.asks(ctx, "/healthz") }
-
-func (u *usher) asks(ctx context.Context, path string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.admin+path, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", path, response.Status)
-	}
-	return nil
-}
+func (u *usher) alive(ctx context.Context) error { return cluster.Answers(ctx, u.admin+"/healthz") }
 
 // isPermitted fails the test if the API server has refused the replica anything.
 func (u *usher) isPermitted() {

@@ -5,7 +5,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,21 +132,7 @@ func (c *Cluster) startEtcd(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return c.etcd.Await(ctx, func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, etcdURL+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		defer response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", request.URL, response.Status)
-		}
-		return nil
-	})
+	return c.etcd.Await(ctx, func(ctx context.Context) error { return Answers(ctx, etcdURL+"/readyz") })
 }
 
 // StartAPIServer starts the API server and waits until it is ready: for the

@@ -223,7 +223,7 @@ func (f *Files) publish(problems []object.Problem) {
 	f.tell(problems)
 	f.store.update(func() {
 		for kind := range f.store.kinds {
-			f.store.replace(kind, objects[kind], func(object.Key) bool { return true })
+			f.store.replace(kind, objects[kind])
 		}
 		f.store.setProblems(problems)
 		f.store.complete = true

@@ -107,15 +107,15 @@ func (s *store) remove(kind object.Kind, k object.Key) {
 	})
 }
 
-// replace makes the objects of a kind exactly these, of those that keep agrees to touch. The store is locked.
-func (s *store) replace(kind object.Kind, objs []metav1.Object, touch func(object.Key) bool) {
+// replace makes the objects of a kind exactly these. The store is locked.
+func (s *store) replace(kind object.Kind, objs []metav1.Object) {
 	have := make(map[object.Key]bool, len(objs))
 	for _, o := range objs {
 		have[object.KeyOf(o)] = true
 		s.put(o)
 	}
 	for _, k := range s.kinds[kind].keys() {
-		if !have[k] && touch(k) {
+		if !have[k] {
 			s.remove(kind, k)
 		}
 	}

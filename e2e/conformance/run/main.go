@@ -20,7 +20,6 @@ import (
 	"flag"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -125,27 +124,11 @@ func (o *options) startUsher(ctx context.Context, r *conformance.Report) (end fu
 	version, _ := exec.CommandContext(ctx, o.usher, "version").Output()
 	r.Controller, _, _ = strings.Cut(strings.TrimSpace(string(version)), ",")
 	r.Setting = "On a folder, without a cluster"
-	err = process.Await(ctx, func(ctx context.Context) error { return get(ctx, "http://127.0.0.1:"+ports[2]+"/readyz") })
+	err = process.Await(ctx, func(ctx context.Context) error { return cluster.Answers(ctx, "http://127.0.0.1:"+ports[2]+"/readyz") })
 	if err != nil {
 		end()
 	}
 	return end, err
-}
-
-func get(ctx context.Context, url string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return errors.New(response.Status)
-	}
-	return nil
 }
 
 // freePorts are ports of the loopback address that nobody listens on.
