@@ -10,7 +10,6 @@ import (
 	"maps"
 	"regexp"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,18 +47,24 @@ type entry struct {
 // List of them. It always returns, with what could be read and with problems for the rest.
 func decode(file string, data []byte) *manifest {
 	m := &manifest{sum: sha256.Sum256(data), refused: map[object.Change]bool{}, empty: len(bytes.TrimSpace(data)) == 0}
-	pieces := slices.Collect(slices.Chunk(documents(file, data), 64))
-	done := make([]manifest, len(pieces))
-	inParallel(len(pieces), func(i int) {
-		done[i].refused = map[object.Change]bool{}
-		for _, d := range pieces[i] {
-			done[i].document(d)
+	docs := documents(file, data)
+	m.pieces(len(docs), func(m *manifest, i int) { m.document(docs[i]) })
+	return m
+}
+
+// pieces adds what add finds in the parts 0 to n-1 of a file, in their order. A large file is shared out to all processors.
+func (m *manifest) pieces(n int, add func(m *manifest, i int)) {
+	const size = 64
+	done := make([]manifest, (n+size-1)/size)
+	inParallel(len(done), func(piece int) {
+		done[piece].refused = map[object.Change]bool{}
+		for i := piece * size; i < min(n, (piece+1)*size); i++ {
+			add(&done[piece], i)
 		}
 	})
 	for i := range done {
 		m.join(&done[i])
 	}
-	return m
 }
 
 // inParallel calls do for 0 to n-1, on as many processors as there are.
@@ -109,7 +114,7 @@ func (m *manifest) problem(where, message string) {
 type part struct {
 	doc   *document
 	path  string // "" or "items[3]"
-	value []byte // JSON
+	value []byte // compact JSON
 	depth int
 }
 
@@ -120,21 +125,9 @@ func (p part) at(field string) string {
 
 func (p part) place() place { return place{file: p.doc.file, line: p.doc.line, path: p.path} }
 
-// head is what every object begins with.
-type head struct {
-	APIVersion string            `json:"apiVersion"`
-	Kind       string            `json:"kind"`
-	Items      []json.RawMessage `json:"items"`
-	Metadata   struct {
-		Name         string `json:"name"`
-		GenerateName string `json:"generateName"`
-		Namespace    string `json:"namespace"`
-	} `json:"metadata"`
-}
-
 func (m *manifest) add(p part) {
-	var h head
-	if err := kjson.UnmarshalCaseSensitivePreserveInts(p.value, &h); err != nil || h.APIVersion == "" || h.Kind == "" {
+	h, err := readHead(p.value)
+	if err != nil || h.APIVersion == "" || h.Kind == "" {
 		m.problem(p.at(""), "not a Kubernetes object: it needs apiVersion and kind")
 		m.broken = true
 		return
@@ -150,20 +143,22 @@ func (m *manifest) add(p part) {
 	}
 }
 
-// list adds the items of a List. Those of a typed one, such as IngressList, may leave out what they are.
+// list adds the items of a List, on all processors. Those of a typed one, such as IngressList, may leave out what they are.
 func (m *manifest) list(p part, h head) {
-	for i, item := range h.Items {
-		next := part{doc: p.doc, path: fmt.Sprintf("%s.items[%d]", p.path, i), value: item, depth: p.depth + 1}
-		next.path = strings.TrimPrefix(next.path, ".")
-		if next.depth > 4 {
-			m.problem(next.at(""), "Lists in Lists more than 4 deep are not read")
-			return
-		}
+	item := func(i int) part {
+		return part{doc: p.doc, path: strings.TrimPrefix(fmt.Sprintf("%s.items[%d]", p.path, i), "."), value: h.Items[i], depth: p.depth + 1}
+	}
+	if p.depth == 4 && len(h.Items) > 0 {
+		m.problem(item(0).at(""), "Lists in Lists more than 4 deep are not read")
+		return
+	}
+	m.pieces(len(h.Items), func(m *manifest, i int) {
+		next := item(i)
 		if kind := strings.TrimSuffix(h.Kind, "List"); kind != "" {
-			next.value = withKind(item, h.APIVersion, kind)
+			next.value = withKind(next.value, h.APIVersion, kind)
 		}
 		m.add(next)
-	}
+	})
 }
 
 func withKind(item []byte, apiVersion, kind string) []byte {

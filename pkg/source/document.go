@@ -2,11 +2,11 @@ package source
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 	sigsyaml "sigs.k8s.io/yaml"
@@ -17,10 +17,10 @@ type document struct {
 	file string
 	line int // of the file, where text begins; from 1
 	text []byte
-	pure bool // text is known to be JSON
+	pure []byte // text as compact JSON, if it is known to be JSON
 
-	tree   *yaml.Node // parsed for line numbers, when the first one is asked for
-	parsed bool
+	parse sync.Once
+	tree  *yaml.Node // parsed for line numbers, when the first one is asked for
 }
 
 // documents splits a file. A document begins at each line "---", which stays in its text, and after each line "...". A file of JSON
@@ -58,24 +58,26 @@ func documents(file string, data []byte) []*document {
 // jsonDocuments splits a file of JSON values; nil if it is not one, but perhaps YAML in flow style, or cut off.
 func jsonDocuments(file string, data []byte) []*document {
 	var docs []*document
-	decoder := json.NewDecoder(bytes.NewReader(data))
+	c := compactor{in: data}
 	line, counted := 1, 0
-	for decoder.More() {
-		var value json.RawMessage
-		if err := decoder.Decode(&value); err != nil {
+	for c.more() {
+		start, from := c.at, len(c.out)
+		if !c.value(1) {
 			return nil
 		}
-		start := int(decoder.InputOffset()) - len(value)
 		line, counted = line+bytes.Count(data[counted:start], []byte("\n")), start
-		docs = append(docs, &document{file: file, line: line, text: value, pure: true})
+		docs = append(docs, &document{file: file, line: line, text: data[start:c.at], pure: c.out[from:]})
 	}
 	return docs
 }
 
-// json is the document as JSON, or nil for an empty one. A key that occurs twice is told as a warning; the last one counts.
+// json is the document as compact JSON, or nil for an empty one. A key that occurs twice is told as a warning; the last one counts.
 func (d *document) json() (value []byte, warning string, err error) {
-	if text := bytes.TrimPrefix(d.text, []byte("---\n")); d.pure || json.Valid(text) {
-		return text, "", nil
+	if d.pure != nil {
+		return d.pure, "", nil
+	}
+	if value = compact(bytes.TrimPrefix(d.text, []byte("---\n"))); value != nil {
+		return value, "", nil
 	}
 	value, err = sigsyaml.YAMLToJSONStrict(d.text)
 	if err != nil {
@@ -115,13 +117,12 @@ func (d *document) blank() int {
 }
 
 func (d *document) root() *yaml.Node {
-	if !d.parsed {
-		d.parsed = true
+	d.parse.Do(func() {
 		var tree yaml.Node
 		if yaml.Unmarshal(d.text, &tree) == nil && len(tree.Content) == 1 {
 			d.tree = tree.Content[0]
 		}
-	}
+	})
 	return d.tree
 }
 
