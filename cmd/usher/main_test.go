@@ -155,7 +155,10 @@ func (p *process) wait() int {
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(patience):
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // its goroutines go to the log
-		time.Sleep(time.Second)
+		select {
+		case <-p.ended:
+		case <-time.After(patience):
+		}
 		p.t.Fatal("usher does not end")
 		return -1
 	}

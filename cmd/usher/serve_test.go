@@ -232,6 +232,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	go func() { _, _ = http.Get("http://" + p.http) }()
 	<-arrived
 	p.signal()
+	p.eventually("draining", func() bool { return strings.Contains(p.err.String(), "draining") })
 	time.Sleep(2 * echoTime)
 	p.signal()
 	if code := p.wait(); code != exitOK {

@@ -110,7 +110,7 @@ func TestBodiesAreStreamed(t *testing.T) {
 			if got != line {
 				t.Fatalf("got %q", got)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Fatal("a part of the body did not arrive before the next was sent")
 		}
 	}

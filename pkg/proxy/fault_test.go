@@ -133,7 +133,7 @@ func (f *fault) start(t *testing.T) string {
 func (f *fault) limits() func(*route.Table, *route.Route) {
 	return with(func(s *policy.Set) {
 		if f.reason == policy.EndpointTimeout {
-			s.Timeouts.Read, s.Timeouts.Connect = 500*time.Millisecond, 500*time.Millisecond
+			s.Timeouts.Read, s.Timeouts.Connect = time.Second, time.Second
 		}
 	})
 }
@@ -264,7 +264,7 @@ func TestFaultsAfterTheHead(t *testing.T) {
 			})
 			r := newRig(t, tableOf([]string{upstream}, with(func(s *policy.Set) {
 				if f.reason == policy.EndpointTimeout {
-					s.Timeouts.Read = 100 * time.Millisecond
+					s.Timeouts.Read = time.Second // for the head too, which must come in time
 				}
 			})))
 			conn, err := net.Dial("tcp", r.plain)

@@ -114,7 +114,7 @@ func TestGRPCFailures(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, tableOf([]string{c.address}, with(func(s *policy.Set) {
 				speaks(policy.GRPC)(s)
-				s.Timeouts.Read = 200 * time.Millisecond
+				s.Timeouts.Read = time.Second
 			})))
 			req, _ := http.NewRequest(http.MethodPost, "https://app.test"+c.path, http.NoBody)
 			req.Header.Set("Content-Type", "application/grpc")
@@ -135,7 +135,7 @@ func TestGRPCFailures(t *testing.T) {
 func TestQuietGRPCStreamEnds(t *testing.T) {
 	r := newRig(t, tableOf([]string{grpcApp(t, false)}, with(func(s *policy.Set) {
 		speaks(policy.GRPC)(s)
-		s.Timeouts.Read = 100 * time.Millisecond
+		s.Timeouts.Read = time.Second // for the head too, which is not what is awaited here
 	})))
 	body, feed := io.Pipe()
 	defer feed.Close()

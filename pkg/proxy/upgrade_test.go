@@ -81,7 +81,7 @@ func TestUpgrade(t *testing.T) {
 }
 
 func TestQuietTunnelEnds(t *testing.T) {
-	r := newRig(t, tableOf([]string{switcher(t)}, with(func(s *policy.Set) { s.Timeouts.Read = 50 * time.Millisecond })))
+	r := newRig(t, tableOf([]string{switcher(t)}, with(func(s *policy.Set) { s.Timeouts.Read = time.Second })))
 	_, in, _ := r.open("")
 	if rest, _ := io.ReadAll(in); string(rest) != "welcome\n" {
 		t.Errorf("got %q", rest)

@@ -41,7 +41,7 @@ func TestHeadLimit(t *testing.T) {
 }
 
 func TestKeepAliveLimits(t *testing.T) {
-	s := start(t, tell, func(o *Options) { o.Limits.KeepAliveRequests = 2; o.Limits.KeepAlive = 50 * time.Millisecond })
+	s := start(t, tell, func(o *Options) { o.Limits.KeepAliveRequests = 2 })
 	conn, err := net.Dial("tcp", s.http)
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +59,7 @@ func TestKeepAliveLimits(t *testing.T) {
 			t.Errorf("Connection: close is %v, want %v", resp.Close, last)
 		}
 	}
+	s = start(t, tell, func(o *Options) { o.Limits.KeepAlive = 50 * time.Millisecond })
 	for _, url := range []string{"http://" + s.http, "https://" + s.https} {
 		get(t, client(t), url) // stays idle from here on
 	}
@@ -73,8 +74,13 @@ func TestHTTP2IdleIsToldGoAway(t *testing.T) {
 }
 
 func TestSlowHeads(t *testing.T) {
-	s := start(t, tell, func(o *Options) { o.Limits.Head = 20 * time.Millisecond; o.Limits.FirstByte = 20 * time.Millisecond })
 	for sent, want := range map[string]string{"": "", "GET / HT": "HTTP/1.1 408 "} {
+		s := start(t, tell, func(o *Options) {
+			o.Limits.Head, o.Limits.FirstByte = 20*time.Millisecond, time.Minute
+			if sent == "" {
+				o.Limits.Head, o.Limits.FirstByte = time.Minute, 20*time.Millisecond
+			}
+		})
 		conn, err := net.Dial("tcp", s.http)
 		if err != nil {
 			t.Fatal(err)
@@ -157,7 +163,7 @@ func TestHTTP2SlowReaderIsServed(t *testing.T) {
 			}
 		}
 		_ = http.NewResponseController(w).Flush()
-	}, func(o *Options) { o.Limits.WriteIdle = 500 * time.Millisecond })
+	}, func(o *Options) { o.Limits.WriteIdle = 10 * time.Second })
 	c := dialHTTP2(t, s.https)
 	c.request(1, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "a.example.com")
 	total := 0
