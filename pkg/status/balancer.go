@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -74,10 +75,20 @@ func (b *balancers) follow(ctx context.Context, t *route.Table) {
 	}
 	b.mu.Lock()
 	b.claimed = claimed
+	b.forget()
 	b.mu.Unlock()
 	for k := range claimed {
 		b.queue.Add(k)
 	}
+}
+
+// forget drops what was written to Ingresses that are not claimed any more.
+func (b *balancers) forget() {
+	uids := map[types.UID]bool{}
+	for _, uid := range b.claimed {
+		uids[uid] = true
+	}
+	maps.DeleteFunc(b.written, func(uid types.UID, _ []networkingv1.IngressLoadBalancerIngress) bool { return !uids[uid] })
 }
 
 // stop waits until no write is under way, and returns the addresses that were written.

@@ -168,7 +168,7 @@ func (w *Writer) event(m mistake) *corev1.Event {
 	return &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: cmp.Or(m.object.Namespace, metav1.NamespaceDefault),
-			Name:      fmt.Sprintf("%.200s.%s", m.object.Name, hex.EncodeToString(sum[:8])),
+			Name:      strings.TrimRight(fmt.Sprintf("%.200s", m.object.Name), "-.") + "." + hex.EncodeToString(sum[:8]),
 		},
 		InvolvedObject: corev1.ObjectReference{
 			APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: m.object.Kind,

@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes/fake"
 	ktesting "k8s.io/client-go/testing"
 )
@@ -434,6 +435,44 @@ func TestLongMessageIsCut(t *testing.T) {
 	if m := message(d); len(m) > 1024 || !strings.HasSuffix(m, "...") {
 		t.Errorf("%d bytes", len(m))
 	}
+}
+
+// TestEventNames: what is cut from a long name leaves a name.
+func TestEventNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"shop":                            "shop.",
+		strings.Repeat("a", 199) + "-b":   strings.Repeat("a", 199) + ".",
+		strings.Repeat("a", 198) + ".b.c": strings.Repeat("a", 198) + ".b.",
+		strings.Repeat("a", 199) + ".b":   strings.Repeat("a", 199) + ".",
+	} {
+		got := new(Writer).event(mistake{object: ref(name)}).Name
+		if prefix := got[:len(got)-16]; prefix != want || len(validation.IsDNS1123Subdomain(got)) > 0 {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
+// TestDeletedIngressIsForgotten, or a leader would keep every Ingress there ever was.
+func TestDeletedIngressIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(ingress("a"), ingress("b"))
+		w, err := New(options(client))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := newBalancers(w)
+		defer b.stop()
+		b.follow(t.Context(), table("a", "b"))
+		wait(time.Second)
+		if len(b.written) != 2 {
+			t.Fatalf("%d written", len(b.written))
+		}
+		b.follow(t.Context(), table("b"))
+		wait(time.Second)
+		if len(b.written) != 1 {
+			t.Errorf("%d remembered", len(b.written))
+		}
+	})
 }
 
 func TestReasons(t *testing.T) {
