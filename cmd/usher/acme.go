@@ -54,12 +54,20 @@ func (f *acmeDNSFlags) check() error {
 		}
 		return nil
 	}
-	for flag, addresses := range map[string][]string{"acme-dns-server": {f.server}, "acme-dns-resolvers": f.resolvers} {
-		for _, address := range addresses {
-			if _, _, err := net.SplitHostPort(withPort(address)); err != nil || strings.HasPrefix(address, ":") {
-				return usagef("--%s %q: want a host, or host:port", flag, address)
-			}
+	if err := wantHost("acme-dns-server", f.server); err != nil {
+		return err
+	}
+	for _, r := range f.resolvers {
+		if err := wantHost("acme-dns-resolvers", r); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func wantHost(flag, address string) error {
+	if _, _, err := net.SplitHostPort(withPort(address)); err != nil || strings.HasPrefix(address, ":") {
+		return usagef("--%s %q: want a host, or host:port", flag, address)
 	}
 	return nil
 }
@@ -118,13 +126,11 @@ func (f *acmeFlags) check() error {
 	if local, domain, ok := strings.Cut(f.email, "@"); f.email != "" && (!ok || local == "" || domain == "") {
 		return usagef("--acme-email %q: want an address such as admin@example.com", f.email)
 	}
-	for flag, ca := range map[string]string{"acme-ca": f.ca, "acme-fallback-ca": f.fallbackCA} {
-		if ca == certs.InternalCA && flag == "acme-ca" {
-			continue
-		}
-		if u, err := url.Parse(ca); (ca != "" || flag == "acme-ca") && (err != nil || u.Scheme != "https" || u.Host == "") {
-			return usagef("--%s %q: want the https URL of an ACME directory", flag, ca)
-		}
+	if f.ca != certs.InternalCA && !isDirectory(f.ca) {
+		return usagef("--acme-ca %q: want the https URL of an ACME directory", f.ca)
+	}
+	if f.fallbackCA != "" && !isDirectory(f.fallbackCA) {
+		return usagef("--acme-fallback-ca %q: want the https URL of an ACME directory", f.fallbackCA)
 	}
 	if (f.eabKeyID == "") != (f.eabKeyFile == "") {
 		return usagef("--acme-eab-kid and --acme-eab-key-file: want both or none")
@@ -133,6 +139,11 @@ func (f *acmeFlags) check() error {
 		return usagef("--acme-fallback-ca %q: want none with the internal CA", f.fallbackCA)
 	}
 	return f.dns.check()
+}
+
+func isDirectory(ca string) bool {
+	u, err := url.Parse(ca)
+	return err == nil && u.Scheme == "https" && u.Host != ""
 }
 
 // options reads the files that the flags name.

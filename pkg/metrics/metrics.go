@@ -54,6 +54,3 @@ func New(b Build) *Metrics {
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, EnableOpenMetrics: true})
 }
-
-// Registry is where other parts may register collectors of their own.
-func (m *Metrics) Registry() *prometheus.Registry { return m.registry }

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Forwarded says who is believed about the client: which forwarded headers of a request, which PROXY protocol headers of a connection, and what is sent upstream. It is read from the ConfigMap only,
-// since it is decided before the route is known.
+// Forwarded says who is believed about the client: which forwarded headers of a request,
+// which PROXY protocol headers of a connection, and what is sent upstream. It is read from the ConfigMap only, since it is decided before the route is known.
 //
 // Unlike ingress-nginx, host, protocol and port are believed under the same condition as the address: only from TrustedCIDRs.
 type Forwarded struct {
@@ -19,7 +19,6 @@ type Forwarded struct {
 	RealIP          bool           // believe the address header only
 	Header          string         // which header holds the address, canonical form
 	Trusted         []netip.Prefix // whose headers are believed
-	TrustedWritten  bool           // whether somebody wrote Trusted; the default trusts everyone
 	ComputeFull     bool           // append to X-Forwarded-For instead of replacing it
 	OriginalURI     bool           // send X-Original-URI
 	GenerateRequest bool           // make an X-Request-ID where the client sent none
@@ -151,7 +150,7 @@ func parseTrusted(s *Set, v string) error {
 	if err != nil {
 		return err
 	}
-	s.Forwarded.Trusted, s.Forwarded.TrustedWritten = prefixes, true
+	s.Forwarded.Trusted = prefixes
 	return nil
 }
 

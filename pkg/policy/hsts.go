@@ -1,13 +1,9 @@
 package policy
 
 import (
-	"errors"
 	"math"
 	"strconv"
-	"strings"
 )
-
-var errWantRedirectCode = errors.New("want 301, 302, 307 or 308")
 
 // HSTS is the Strict-Transport-Security header (RFC 6797) on answers over HTTPS. As in ingress-nginx it is on by default, with
 // includeSubDomains, and replaces the application's own header.
@@ -65,15 +61,4 @@ func hstsKeys() []Key {
 			Doc:   "Whether Strict-Transport-Security asks for preloading.",
 			parse: set(func(h *HSTS, v string) (err error) { h.Preload, err = parseBool(v); return err })},
 	}
-}
-
-// splitList splits a comma-separated list and drops empty items.
-func splitList(v string) []string {
-	var out []string
-	for _, item := range strings.Split(v, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			out = append(out, item)
-		}
-	}
-	return out
 }

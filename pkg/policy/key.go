@@ -38,10 +38,9 @@ type Scope string
 
 // The scopes.
 const (
-	ScopePath    Scope = "path"    // the paths of the Ingress that carries it
-	ScopeHost    Scope = "host"    // every path of the host
-	ScopeBackend Scope = "backend" // the Service
-	ScopeGlobal  Scope = "global"  // the whole controller; ConfigMap only
+	ScopePath   Scope = "path"   // the paths of the Ingress that carries it
+	ScopeHost   Scope = "host"   // every path of the host
+	ScopeGlobal Scope = "global" // the whole controller; ConfigMap only
 )
 
 // Outcome is what an unusable value does.

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // Redirect is HTTP to HTTPS redirection. It is decided before authentication, as in ingress-nginx, so that credentials are never
 // asked for over plain HTTP.
@@ -63,5 +66,5 @@ func parseRedirectCode(s *Set, v string) error {
 		s.Redirect.Code = code
 		return err
 	}
-	return errWantRedirectCode
+	return errors.New("want 301, 302, 307 or 308")
 }
