@@ -1,7 +1,10 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/usher-ingress/usher/pkg/metrics"
+	"github.com/usher-ingress/usher/pkg/object"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
 	"github.com/usher-ingress/usher/pkg/proxy"
@@ -62,6 +65,11 @@ type counter struct {
 	metrics *metrics.Metrics
 	byHost  bool
 	last    *route.Table
+	hosts   map[metrics.Route]string // of a route that counts into the series, for each series there is
+}
+
+func newCounter(m *metrics.Metrics, byHost bool) *counter {
+	return &counter{metrics: m, byHost: byHost, hosts: map[metrics.Route]string{}}
 }
 
 func (c *counter) publish(t *route.Table) {
@@ -86,26 +94,70 @@ func (c *counter) certificates(t *route.Table) {
 	c.metrics.Certificates(list)
 }
 
+// routes drops the series that no route of t counts into any more. Each series is most likely where it was, and most routes have none,
+// having had no request yet: all routes are looked through only for the Ingresses of series that are not.
 func (c *counter) routes(t *route.Table) {
-	wanted := map[metrics.Route]bool{}
-	want := func(r *route.Route) {
-		if r == nil {
-			return
+	moved := map[object.Key]bool{}
+	c.metrics.Routes(func(s metrics.Route) {
+		host, known := c.hosts[s]
+		if !known || !c.counts(t, t.Hosts.Find(host), s) {
+			delete(c.hosts, s)
+			moved[object.Key{Namespace: s.Namespace, Name: s.Ingress}] = true
 		}
-		for _, b := range []*route.Backend{t.Backend(r), nil} { // a request that ends before its backend is looked at has none
-			s := series(r, b)
-			if !c.byHost {
-				s.Host = ""
+	})
+	if len(moved) == 0 {
+		return
+	}
+	found := map[metrics.Route]string{}
+	find := func(r *route.Route) {
+		if r != nil && moved[object.Key{Namespace: r.Ingress.Namespace, Name: r.Ingress.Name}] {
+			for _, s := range c.series(t, r) {
+				found[s] = r.Host
 			}
-			wanted[s] = true
 		}
 	}
-	want(t.Default)
+	find(t.Default)
 	for _, h := range t.Hosts.All() {
-		want(h.Default)
-		for _, r := range h.Paths.All() {
-			want(r)
+		eachRoute(h, find)
+	}
+	c.metrics.Retain(func(s metrics.Route) bool {
+		if host, ok := found[s]; ok {
+			c.hosts[s] = host
+		}
+		_, known := c.hosts[s]
+		return known || !moved[object.Key{Namespace: s.Namespace, Name: s.Ingress}] // it came a moment ago
+	})
+}
+
+// counts tells whether requests that a host answers, or that no host claims, may be counted into s.
+func (c *counter) counts(t *route.Table, host *route.Host, s metrics.Route) bool {
+	found := false
+	find := func(r *route.Route) { found = found || r != nil && slices.Contains(c.series(t, r), s) }
+	find(t.Default)
+	eachRoute(host, find)
+	return found
+}
+
+// series are those that requests of a route are counted into: by its backend, its canary's, or none if they end before one is picked.
+func (c *counter) series(t *route.Table, r *route.Route) []metrics.Route {
+	all := []metrics.Route{series(r, t.Backend(r)), series(r, nil)}
+	if canary := r.Canary; canary != nil {
+		all = append(all, series(r, t.Backend(&route.Route{Backend: canary.Backend})))
+	}
+	if !c.byHost {
+		for i := range all {
+			all[i].Host = ""
 		}
 	}
-	c.metrics.Retain(func(r metrics.Route) bool { return wanted[r] })
+	return all
+}
+
+func eachRoute(h *route.Host, do func(*route.Route)) {
+	if h == nil {
+		return
+	}
+	do(h.Default)
+	for _, r := range h.Paths.All() {
+		do(r)
+	}
 }

@@ -119,7 +119,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 		Live:     s.live,
 		Prepare:  s.dataPlane.proxy.Prepare,
 		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.order, s.ports.publish, newTeller(s.log).publish,
-			(&counter{metrics: s.metrics, byHost: f.metricsByHost}).publish, cluster.publish),
+			newCounter(s.metrics, f.metricsByHost).publish, cluster.publish),
 		Observer: &turns{metrics: s.metrics, log: s.log},
 	})
 	if err := s.newServers(b); err != nil {

@@ -86,6 +86,15 @@ func (r *requests) collect(out chan<- prometheus.Metric) {
 	r.services.each(func(of service, s *serviceSeries) { s.collect(of, out) })
 }
 
+// Routes calls f for each route that has series and that an Ingress declares, in no order.
+func (m *Metrics) Routes(f func(Route)) {
+	m.requests.routes.each(func(r Route, _ *routeSeries) {
+		if r.Ingress != "" {
+			f(r)
+		}
+	})
+}
+
 // Retain drops the series of routes that are not wanted any more, since they left the table, and the histograms that no route is
 // left for. What no Ingress claimed is kept. A request of the old table that is still running may bring a series back; it goes with
 // the next Retain.

@@ -85,7 +85,8 @@ func measureCluster(ctx context.Context, b *bench) (string, error) {
 	text := func() string {
 		return fmt.Sprintf("%d Services, %d endpoints, watched with the shipped ClusterRole. The middle of three starts.\n\n%s"+
 			"A change is timed from before it is sent to the API server until a request is answered by it: the API server's own time is part of it. "+
-			"\"Churn\" is %d EndpointSlices of other Services changed a second. The CPU is Usher's, user and system, without that of the others' %d requests a second.\n\n%s",
+			"\"Churn\" is %d EndpointSlices of other Services changed a second. The CPU is Usher's, user and system, while nobody asks for anything; of the churn, without what Usher needs in as long without it. "+
+			"The others' %d requests a second come after that, in the churn.\n\n%s",
 			services, 3*services, starts, churnRate, othersRate, changes)
 	}
 	made := 0
@@ -143,7 +144,9 @@ func (s *stage) measure(ctx context.Context, n int, starts, changes *table) erro
 	s.usher = u
 	starts.row(append([]any{n, 3 * n}, start.cells()...)...)
 	for _, kind := range s.kinds() {
+		stopProfile := s.profileTo(fmt.Sprintf("%s-%d.pprof", kind.host, n))
 		cost, err := s.cost(kind.change)
+		stopProfile()
 		if err != nil {
 			return err
 		}
@@ -185,14 +188,16 @@ func (s *stage) changeIngress(ctx context.Context) (string, error) {
 
 // cost is Usher's CPU time for a change, when nothing else happens.
 func (s *stage) cost(change func(context.Context) (string, error)) (string, error) {
-	before := s.usher.cpu()
-	for range samples {
-		if _, err := change(context.Background()); err != nil {
-			return "", err
+	var failed error
+	spent := s.spent(func() {
+		for range samples {
+			if _, err := change(context.Background()); err != nil {
+				failed = err
+			}
+			time.Sleep(pause)
 		}
-		time.Sleep(pause)
-	}
-	return millis((s.usher.cpu() - before) / samples), nil
+	})
+	return millis(spent / samples), failed
 }
 
 // live times changes until a request is answered by them.
@@ -221,21 +226,20 @@ func (s *stage) live(ctx context.Context, k kind) (latency, error) {
 	return l, nil
 }
 
-// underChurn measures the others and the cost of the churn without the probe, whose requests would count, and then the probe.
+// underChurn measures the cost of the churn while nobody asks for anything, and then, still under it, the others and the changes. What
+// a load costs swings by more than what the churn costs, so one cannot be had by taking it off both together.
 func (s *stage) underChurn(ctx context.Context, n int, changes *table) error {
-	idle := s.usher.cpu()
-	rest := askOthers(ctx, window)
-	idle = s.usher.cpu() - idle
-
+	idle := s.spent(func() { time.Sleep(window) })
 	end, changed := s.churn(ctx)
 	defer end()
 	time.Sleep(time.Second)
-	first, busy := changed(), s.usher.cpu()
-	stopProfile := s.profileChurn(n)
-	others := askOthers(ctx, window)
-	cost := millis((s.usher.cpu() - busy - idle) / time.Duration(max(1, changed()-first)))
+	first, stopProfile := changed(), s.profileTo(fmt.Sprintf("churn-%d.pprof", n))
+	busy := s.spent(func() { time.Sleep(window) })
+	count := changed() - first
 	stopProfile()
-	s.log("at rest others p99 %s, in churn %s; %d changes", rest.p99(), others.p99(), changed()-first)
+	s.log("%s of CPU with %d changes, %s without", busy, count, idle)
+	cost := millis((busy - idle) / time.Duration(max(1, count)))
+	others := askOthers(ctx, window)
 	for _, kind := range s.kinds() {
 		l, err := s.live(ctx, kind)
 		if err != nil {
@@ -245,6 +249,13 @@ func (s *stage) underChurn(ctx context.Context, n int, changes *table) error {
 		cost = ""
 	}
 	return nil
+}
+
+// spent is Usher's CPU time meanwhile.
+func (s *stage) spent(do func()) time.Duration {
+	before := s.usher.cpu()
+	do()
+	return s.usher.cpu() - before
 }
 
 // churn changes EndpointSlices until end is called.
@@ -271,8 +282,8 @@ func (s *stage) churn(ctx context.Context) (end func(), changed func() int) {
 	return func() { cancel(); wg.Wait() }, func() int { mu.Lock(); defer mu.Unlock(); return count }
 }
 
-// profileChurn takes a CPU profile of Usher, if asked to; the function it returns waits for its end.
-func (s *stage) profileChurn(n int) (wait func()) {
+// profileTo takes a CPU profile of Usher for as long as the window, if asked to; the function it returns waits for its end.
+func (s *stage) profileTo(file string) (wait func()) {
 	if s.profile == "" {
 		return func() {}
 	}
@@ -286,7 +297,7 @@ func (s *stage) profileChurn(n int) (wait func()) {
 		defer response.Body.Close()
 		text, err := io.ReadAll(response.Body)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(s.profile, fmt.Sprintf("churn-%d.pprof", n)), text, 0o600)
+			err = os.WriteFile(filepath.Join(s.profile, file), text, 0o600)
 		}
 		done <- err
 	}()

@@ -39,7 +39,7 @@ func measurements() []measurement {
 type bench struct {
 	dir     string // removed at the end
 	sizes   []int  // numbers of Ingresses
-	profile string // folder for CPU profiles of the churn; "" for none
+	profile string // folder for CPU profiles of changes; "" for none
 }
 
 func (b *bench) log(format string, args ...any) {
@@ -75,7 +75,7 @@ func parse(args []string) (*program, error) {
 	only := flags.String("only", "", "comma-separated: files, api, idle, storm, attacks (default all)")
 	sizes := flags.String("sizes", "1000,10000,20000", "numbers of Ingresses for files and api")
 	flags.StringVar(&p.out, "out", "e2e/bench/SCALE.md", "Markdown file whose sections are written anew")
-	flags.StringVar(&p.profile, "profile", "", "folder for CPU profiles of Usher under churn")
+	flags.StringVar(&p.profile, "profile", "", "folder for CPU profiles of Usher while objects change")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
