@@ -79,6 +79,9 @@ func (d *document) json() (value []byte, warning string, err error) {
 	if value = compact(bytes.TrimPrefix(d.text, []byte("---\n"))); value != nil {
 		return value, "", nil
 	}
+	if value = plainYAML(d.text); value != nil {
+		return value, "", nil
+	}
 	value, err = sigsyaml.YAMLToJSONStrict(d.text)
 	if err != nil {
 		strict := err
