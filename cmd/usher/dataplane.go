@@ -6,7 +6,6 @@ import (
 
 	"github.com/usher-ingress/usher/pkg/admin"
 	"github.com/usher-ingress/usher/pkg/metrics"
-	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
 	"github.com/usher-ingress/usher/pkg/proxy"
 	"github.com/usher-ingress/usher/pkg/route"
@@ -64,7 +63,7 @@ func (d *dataPlane) endpoints() []admin.EndpointState {
 	var all []admin.EndpointState
 	for _, s := range d.pool.Snapshot() {
 		all = append(all, admin.EndpointState{Address: s.Address, Protocol: s.Protocol, State: s.State, InFlight: s.InFlight,
-			Requests: s.Picks, Failures: s.Failed, Connections: s.Connections})
+			Requests: s.Picks, Failures: s.Failed, Connections: s.Connections, Failing: s.Failures, LastFailure: proxy.LastFailure(&s)})
 	}
 	return all
 }
@@ -78,10 +77,8 @@ func (d *dataPlane) states() map[string]int {
 	return counts
 }
 
-// refused counts and answers a request that was none.
-func (d *dataPlane) refused(answer http.Header, _ *http.Request, why server.Refusal) []byte {
+// refused counts, logs and answers a request that was none.
+func (d *dataPlane) refused(answer http.Header, r *http.Request, why server.Refusal) []byte {
 	d.metrics.RequestRefused(why.Reason)
-	answer.Set("Content-Type", "text/plain; charset=utf-8")
-	answer.Set("X-Usher-Reason", string(policy.BadRequest))
-	return []byte(why.Detail + "\n")
+	return d.proxy.Refuse(answer, r, why.Status, why.Detail)
 }

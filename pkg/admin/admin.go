@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/usher-ingress/usher/pkg/explain"
+	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
@@ -58,6 +59,9 @@ type EndpointState struct {
 	Requests    uint64 `json:"requests"` // ever
 	Failures    uint64 `json:"failures"` // ever
 	Connections int64  `json:"connections"`
+
+	Failing     int64         `json:"failing,omitempty"`     // failures since the last success
+	LastFailure policy.Reason `json:"lastFailure,omitempty"` // why the last one failed; empty before the first
 }
 
 // Admin serves the pages.

@@ -188,9 +188,21 @@ func (a *Admin) explain(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusBadRequest, err.Error()+"\n")
 		return
 	}
+	explanation.Remember(a.memory())
 	if wantsJSON(r) {
 		writeJSON(w, explanation)
 		return
 	}
 	text(w, http.StatusOK, explanation.Text(r.FormValue("verbose") == "true"))
+}
+
+// memory tells how the requests to an address have fared, by the protocol that fares worst.
+func (a *Admin) memory() func(address string) explain.Memory {
+	worst := map[string]explain.Memory{}
+	for _, s := range a.options.Endpoints() {
+		if m, known := worst[s.Address]; !known || s.Failing > m.Failing {
+			worst[s.Address] = explain.Memory{State: s.State, Failing: s.Failing, Last: s.LastFailure}
+		}
+	}
+	return func(address string) explain.Memory { return worst[address] }
 }

@@ -126,7 +126,9 @@ func (x *run) concerns(d route.Diagnostic) bool {
 	}
 	if x.match.Route == nil {
 		switch d.Reason {
-		case policy.ClassIgnored, policy.BadHost, policy.EmptyRule, policy.BadInput:
+		case policy.ClassIgnored:
+			return slices.Contains(x.leftToOthers(), o)
+		case policy.BadHost, policy.EmptyRule, policy.BadInput:
 			return true
 		}
 	}

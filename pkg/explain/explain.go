@@ -119,6 +119,7 @@ type Endpoint struct {
 	Pod     string `json:"pod,omitempty"`
 	Node    string `json:"node,omitempty"`
 	Zone    string `json:"zone,omitempty"`
+	Seen    string `json:"seen,omitempty"` // how requests to it have fared; only a running Usher knows, see Remember
 }
 
 // Certificate is what answers the TLS handshake.

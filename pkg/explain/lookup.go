@@ -3,6 +3,7 @@ package explain
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"sort"
 	"strings"
 
@@ -40,6 +41,9 @@ func (x *run) healthy() bool {
 // unclaimed is the 404.
 func (x *run) unclaimed() {
 	a := Answer{Status: 404, Reason: x.match.Reason, Cause: fmt.Sprintf("no Ingress declares the host %q, and no wildcard covers it", x.request.host)}
+	if others := x.leftToOthers(); len(others) > 0 && x.match.Host == nil {
+		a.Cause = fmt.Sprintf("%s declares the host %q, but is of no class of this controller", others[0], x.request.host)
+	}
 	if h := x.match.Host; h != nil {
 		a.Cause = fmt.Sprintf("host %s has %s, and none matches %s", hostName(h.Name), count(len(h.Paths.All()), "path"), x.path)
 		x.nearPaths(h)
@@ -48,6 +52,18 @@ func (x *run) unclaimed() {
 	}
 	x.answer(a)
 	x.Note(policy.PhaseRoute, "404: "+a.Cause)
+}
+
+// leftToOthers are the Ingresses that declare the host, or a wildcard that covers it, and that no class of ours claims.
+func (x *run) leftToOthers() []policy.Ref {
+	_, parent, _ := strings.Cut(x.request.host, ".")
+	var found []policy.Ref
+	for i := range x.table.Ingresses {
+		if s := &x.table.Ingresses[i]; slices.Contains(s.Hosts, x.request.host) || slices.Contains(s.Hosts, "*."+parent) {
+			found = append(found, s.Object)
+		}
+	}
+	return found
 }
 
 func (x *run) describeHost() {

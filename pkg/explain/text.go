@@ -109,7 +109,7 @@ func (w *page) backend(e *Explanation) {
 		w.line("  tls", b.TLS)
 	}
 	for _, ep := range b.Endpoints {
-		w.line("  "+ep.State, strings.Join(nonEmpty(ep.Address, prefixed("pod ", ep.Pod), prefixed("node ", ep.Node), prefixed("zone ", ep.Zone)), ", "))
+		w.line("  "+ep.State, strings.Join(nonEmpty(ep.Address, prefixed("pod ", ep.Pod), prefixed("node ", ep.Node), prefixed("zone ", ep.Zone), ep.Seen), ", "))
 	}
 }
 

@@ -305,7 +305,17 @@ func (p *parser) unsupported(key *Key, value string, origin Origin) Problem {
 		problem.Reason = RefusedAnnotation
 		problem.Message = fmt.Sprintf("%s is never executed: %s", key.ID(), key.Doc)
 	}
-	if key.Bad == DenyAccess && !isOff(value) {
+	if key.Name == "use-regex" && !isOff(value) || key.Name == "rewrite-target" {
+		p.write().RegexPaths = true
+	}
+	restricts := key.Bad == DenyAccess && !isOff(value)
+	if isSnippet(key) && !restricts {
+		if directive := restriction(value); directive != "" {
+			restricts = true
+			problem.Message += fmt.Sprintf("; %q keeps requests out", directive)
+		}
+	}
+	if restricts {
 		p.write().Deny = problem.Reason
 		problem.Error, problem.Effect = true, p.deniedEffect()
 	}

@@ -79,9 +79,12 @@ func unsupportedConfigMapKeys(later string) []Key {
 	}))...)
 }
 
+// snippetDoc: see restriction for what closes.
+const snippetDoc = "raw nginx configuration has no meaning here; one that keeps requests out (deny, auth_basic, return 403 and their like) closes what it stands on"
+
 func refusedKeys() []Key {
 	keys := configMapOnly(recognised(Refused, UseDefault, map[string]string{
-		"raw nginx configuration has no meaning here": "main-snippet http-snippet server-snippet location-snippet stream-snippet",
+		snippetDoc: "main-snippet http-snippet server-snippet location-snippet stream-snippet",
 	}))
 	keys = append(keys, configMapOnly(recognised(Refused, DenyAccess, map[string]string{
 		"Usher has no web application firewall": "enable-modsecurity enable-owasp-modsecurity-crs modsecurity-snippet",
@@ -92,7 +95,7 @@ func refusedKeys() []Key {
 
 func refusedAnnotations() []Key {
 	keys := recognised(Refused, UseDefault, map[string]string{
-		"raw nginx configuration has no meaning here": "configuration-snippet server-snippet stream-snippet",
+		snippetDoc: "configuration-snippet server-snippet stream-snippet",
 	})
 	return append(keys, recognised(Refused, DenyAccess, map[string]string{
 		"raw nginx configuration has no meaning here, and this one may restrict access": "auth-snippet",

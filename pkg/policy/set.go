@@ -40,6 +40,9 @@ type Set struct {
 	// honoured, so nobody gets in.
 	Deny Reason
 
+	// RegexPaths tells that ingress-nginx would read the paths of the Ingress as regular expressions, which this release does not.
+	RegexPaths bool
+
 	settings []Setting
 }
 

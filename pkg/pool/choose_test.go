@@ -125,7 +125,7 @@ func TestEjection(t *testing.T) {
 		all, _ := endpoints(p, 4)
 		g := p.Group("g")
 		rule := Ejection{After: 3, For: 10 * time.Second}
-		fail := func(e *Endpoint) { e.Begin(); g.Failed(e, all, rule) }
+		fail := func(e *Endpoint) { e.Begin(); g.Failed(e, all, rule, Refused) }
 		picks := func() map[int]int {
 			counts := map[int]int{}
 			for n := range 40 {
@@ -150,7 +150,7 @@ func TestEjection(t *testing.T) {
 		if picks()[0] != 0 {
 			t.Error("one probe at a time")
 		}
-		g.Failed(all[0], all, rule)
+		g.Failed(all[0], all, rule, Refused)
 		time.Sleep(19 * time.Second)
 		if picks()[0] != 0 {
 			t.Error("a failed probe ejects for twice as long")

@@ -33,7 +33,8 @@ type Endpoint struct {
 	picks    atomic.Uint64
 	failures atomic.Int64 // since the last success
 	failed   atomic.Uint64
-	ejected  atomic.Int64 // until when, on the pool's clock; 0: not ejected
+	cause    atomic.Uint32 // of the last failure, a Cause
+	ejected  atomic.Int64  // until when, on the pool's clock; 0: not ejected
 	health   health
 	latency  latency
 	since    time.Duration // when the endpoint joined, on the pool's clock

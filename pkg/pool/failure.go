@@ -27,6 +27,7 @@ const (
 	Busy              // no connection may be made now
 	Untrusted         // the endpoint's certificate does not pass
 	Handshake         // TLS failed for another reason
+	BadStatus         // the answer has a status after which another endpoint is tried
 )
 
 // Error is a request that failed.

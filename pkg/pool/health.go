@@ -25,9 +25,10 @@ type Ejection struct {
 	For   time.Duration // the first time
 }
 
-// Failed counts a failed request to e, which Begin was called for, and ejects e if that is due, which it reports. endpoints are all
-// of the group.
-func (g *Group) Failed(e *Endpoint, endpoints []*Endpoint, rule Ejection) (ejected bool) {
+// Failed counts a request to e that failed by why and that Begin was called for, and ejects e if that is due, which it reports.
+// endpoints are all of the group.
+func (g *Group) Failed(e *Endpoint, endpoints []*Endpoint, rule Ejection, why Cause) (ejected bool) {
+	e.cause.Store(uint32(why))
 	probe := e.ejected.Load() != 0
 	e.End(false)
 	if rule.After <= 0 || !probe && e.failures.Load() < int64(rule.After) {

@@ -17,6 +17,7 @@ type Status struct {
 	Picks       uint64 `json:"picks"`               // requests given to it, ever
 	Failures    int64  `json:"consecutiveFailures"` // since the last success
 	Failed      uint64 `json:"failed"`              // ever
+	Cause       Cause  `json:"-"`                   // of the last failure
 	Connections int64  `json:"connections"`         // open now
 	Idle        int64  `json:"idleConnections"`     // of those, unused
 	Dials       int64  `json:"dials"`               // connections made, ever
@@ -49,6 +50,7 @@ func (e *Endpoint) Status() Status {
 	s := Status{
 		Address: e.key.Address, Protocol: e.key.Protocol.String(), State: "ok",
 		InFlight: e.inFlight.Load(), Picks: e.picks.Load(), Failures: e.failures.Load(), Failed: e.failed.Load(),
+		Cause: Cause(e.cause.Load()),
 	}
 	if s.Failures > 0 {
 		s.State = "failing"

@@ -15,6 +15,7 @@ import (
 // forwarded is what proxies in front of us say about the client. Everything is empty unless the peer is trusted.
 type forwarded struct {
 	trusted bool
+	whole   bool   // all that it says is believed, not the address alone
 	proto   string // X-Forwarded-Proto as it came
 	host    string
 	port    string
@@ -64,6 +65,7 @@ func (x *exchange) believe(f *policy.Forwarded, peer string) {
 	if !f.Use {
 		return
 	}
+	x.forwarded.whole = true
 	x.forwarded.proto = firstItem(h["X-Forwarded-Proto"])
 	x.forwarded.host = firstItem(h["X-Forwarded-Host"])
 	if port := firstItem(h["X-Forwarded-Port"]); isDigits(port) {

@@ -168,14 +168,14 @@ func (x *exchange) vouch() {
 	}
 }
 
-// dropLookalikes drops fields that applications which write "_" for "-" would take for Usher's word about the client's certificate.
+// dropLookalikes drops fields that applications which write "_" for "-" would take for Usher's word about the client and its certificate.
 func dropLookalikes(h http.Header) {
 	for name := range h {
 		if !strings.Contains(name, "_") {
 			continue
 		}
-		switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-		case "ssl-client-cert", "ssl-client-verify", "ssl-client-subject-dn", "ssl-client-issuer-dn":
+		switch like := strings.ToLower(strings.ReplaceAll(name, "_", "-")); {
+		case strings.HasPrefix(like, "ssl-client-"), strings.HasPrefix(like, "x-forwarded-"), like == "x-real-ip", like == "x-scheme":
 			delete(h, name)
 		}
 	}

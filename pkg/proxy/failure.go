@@ -181,6 +181,16 @@ func reasonOf(cause pool.Cause) policy.Reason {
 		return policy.EndpointUntrusted
 	case pool.Handshake:
 		return policy.EndpointTLS
+	case pool.BadStatus:
+		return policy.EndpointStatus
 	}
 	return policy.EndpointRefused
+}
+
+// LastFailure is the reason that a request would have been answered with for an endpoint's last failure; empty before the first.
+func LastFailure(s *pool.Status) policy.Reason {
+	if s.Failed == 0 {
+		return ""
+	}
+	return reasonOf(s.Cause)
 }

@@ -92,7 +92,7 @@ func (x *exchange) settle(cause pool.Cause) {
 			return
 		}
 		health := &x.set.Health
-		if x.members.group.Failed(e, x.members.endpoints[:x.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor}) {
+		if x.members.group.Failed(e, x.members.endpoints[:x.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor}, cause) {
 			x.proxy.observer.Ejected(x.record.Backend)
 		}
 	}
@@ -170,7 +170,7 @@ func (x *exchange) instead() *pool.Endpoint {
 func (x *exchange) discard() {
 	cause := pool.None
 	if policy.Failed(x.response.StatusCode) {
-		cause = pool.Malformed
+		cause = pool.BadStatus
 	}
 	x.settle(cause)
 	_ = x.response.Body.Close()

@@ -153,7 +153,9 @@ func (x *exchange) sift(h http.Header) (came cameWith) {
 				continue
 			}
 		default:
-			continue
+			if x.forwarded.whole || !claimsForwarding(name) {
+				continue
+			}
 		}
 		delete(h, name)
 	}
@@ -178,6 +180,12 @@ func (x *exchange) sift(h http.Header) (came cameWith) {
 		x.put(h, "Te", slotTE, "trailers")
 	}
 	return came
+}
+
+// claimsForwarding tells whether a field says what a proxy in front of us did, beyond those that Usher says itself: X-Forwarded-Prefix,
+// -Ssl, -User and their kin, and Forwarded (RFC 7239). Applications believe these, so a stranger's word does not reach them.
+func claimsForwarding(name string) bool {
+	return strings.HasPrefix(name, "X-Forwarded-") || name == "Forwarded"
 }
 
 // dropNamed removes the fields that Connection names, and reports whether it asks for an upgrade.

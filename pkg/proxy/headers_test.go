@@ -56,6 +56,31 @@ func TestForwardedFieldsOfStrangersAreReplaced(t *testing.T) {
 	}
 }
 
+// TestOnlyTrustedPeersSpeakOfForwarding: fields that Usher says nothing about itself come from strangers as often as from proxies.
+func TestOnlyTrustedPeersSpeakOfForwarding(t *testing.T) {
+	sent := []string{"X-Forwarded-Prefix: /evil", "X-Forwarded-Ssl: on", "x-forwarded-user: root", "Forwarded: for=6.6.6.6;proto=https"}
+	for name, c := range map[string]struct {
+		set  func(*policy.Forwarded)
+		pass bool
+	}{
+		"nobody is trusted": {func(*policy.Forwarded) {}, false},
+		"the address alone": {func(f *policy.Forwarded) { f.RealIP = true }, false},
+		"forwarded headers": {func(f *policy.Forwarded) { f.Use = true }, true},
+		"forwarded headers of others": {func(f *policy.Forwarded) {
+			f.Use, f.Trusted = true, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+		}, false},
+	} {
+		r := newRig(t, tableOf([]string{app(t, echo)}, with(func(s *policy.Set) { c.set(&s.Forwarded) })))
+		_, body := r.get("/", sent...)
+		t.Log(name)
+		if c.pass {
+			wants(t, body, "X-Forwarded-Prefix: /evil", "X-Forwarded-Ssl: on", "X-Forwarded-User: root", "Forwarded: for=6.6.6.6")
+			continue
+		}
+		lacks(t, body, "/evil", "Ssl: on", "root", "6.6.6.6")
+	}
+}
+
 func TestForwardedFieldsOfTrustedPeers(t *testing.T) {
 	trust := func(more func(*policy.Forwarded)) func(*policy.Set) {
 		return func(s *policy.Set) {

@@ -191,9 +191,10 @@ func (p *Proxy) connect(s *stream) (*pool.Endpoint, net.Conn, policy.Reason) {
 			return e, conn, ""
 		}
 		s.record.Tries, s.record.Error = append(s.record.Tries, try), err.Error()
-		reason = reasonOf(pool.CauseOf(err))
+		cause := pool.CauseOf(err)
+		reason = reasonOf(cause)
 		health := &s.set.Health
-		if s.members.group.Failed(e, s.members.endpoints[:s.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor}) {
+		if s.members.group.Failed(e, s.members.endpoints[:s.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor}, cause) {
 			p.observer.Ejected(s.record.Backend)
 		}
 		if limit := s.set.Retry.Tries; limit > 0 && len(tried) >= limit {

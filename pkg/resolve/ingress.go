@@ -48,6 +48,7 @@ type path struct {
 	kind    route.PathType
 	backend backendKey
 	broken  policy.Reason // why there is no backend
+	yields  bool          // it only stands where nobody else does: what was declared cannot be matched
 }
 
 // use is a backend that an Ingress goes to, and the field that first does.
@@ -269,9 +270,13 @@ func (in *ingress) readPath(h *hostRules, declared *networkingv1.HTTPIngressPath
 	if why != "" {
 		in.reportPath(h, &p, declared.Path, why)
 		if p.path != "" {
-			p.broken = policy.BadPath
+			p.broken, p.yields = policy.BadPath, true
 			h.paths = append(h.paths, p)
 		}
+		return
+	}
+	if in.policy.RegexPaths && in.closeRegex(h, &p) {
+		h.paths = append(h.paths, p)
 		return
 	}
 	in.readBackend(&p, &declared.Backend, field+".backend")

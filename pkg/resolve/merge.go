@@ -72,7 +72,7 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 	for _, broken := range []bool{false, true} {
 		for _, c := range primaries {
 			for i := range c.rules.paths {
-				if p := &c.rules.paths[i]; (p.broken == policy.BadPath) == broken {
+				if p := &c.rules.paths[i]; p.yields == broken {
 					m.path(c, p)
 				}
 			}
@@ -185,7 +185,7 @@ func (r *Resolver) route(in *ingress, p *path) *route.Route {
 }
 
 func (m *merging) lost(c claim, p *path, winner *route.Route) {
-	if p.broken == policy.BadPath {
+	if p.yields {
 		return // said already, with what is wrong about it
 	}
 	d := route.Diagnostic{
@@ -305,7 +305,7 @@ func (r *Resolver) ingressStates(last []route.IngressState) []route.IngressState
 			states = slices.Delete(slices.Clone(states), i, i+1)
 		case in != nil && !found:
 			states = slices.Insert(slices.Clip(states), i, in.state())
-		case in != nil && states[i] != in.state():
+		case in != nil && !sameState(states[i], in.state()):
 			states = slices.Clone(states)
 			states[i] = in.state()
 		}
@@ -323,7 +323,19 @@ func (r *Resolver) allStates() []route.IngressState {
 }
 
 func (in *ingress) state() route.IngressState {
-	return route.IngressState{Object: in.ref, UID: string(in.object.UID), Claimed: in.verdict.claimed, Class: in.verdict.class}
+	state := route.IngressState{Object: in.ref, UID: string(in.object.UID), Claimed: in.verdict.claimed, Class: in.verdict.class}
+	if !state.Claimed {
+		for i := range in.object.Spec.Rules {
+			if name, err := hostName(in.object.Spec.Rules[i].Host); err == nil && name != "" {
+				state.Hosts = append(state.Hosts, name)
+			}
+		}
+	}
+	return state
+}
+
+func sameState(a, b route.IngressState) bool {
+	return a.Object == b.Object && a.UID == b.UID && a.Claimed == b.Claimed && a.Class == b.Class && slices.Equal(a.Hosts, b.Hosts)
 }
 
 func compareNames(a, b policy.Ref) int {

@@ -206,8 +206,8 @@ func TestPortProblem(t *testing.T) {
 // TestStates: every Ingress is accounted for, ours or not.
 func TestStates(t *testing.T) {
 	c := newTurns(t, resolve.Options{})
-	table := c.apply(fmt.Sprintf(shop, "1"), "kind: Ingress\nmetadata: {name: a, namespace: z}\nspec: {ingressClassName: nginx}")
-	want := "[{Ingress demo/shop a true } {Ingress z/a  false nginx}]"
+	table := c.apply(fmt.Sprintf(shop, "1"), "kind: Ingress\nmetadata: {name: a, namespace: z}\nspec: {ingressClassName: nginx, rules: [{host: A.example.com}]}")
+	want := "[{Ingress demo/shop a true  []} {Ingress z/a  false nginx [a.example.com]}]"
 	if got := fmt.Sprint(table.Ingresses); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -76,6 +76,8 @@ type IngressState struct {
 	UID     string
 	Claimed bool
 	Class   string // the IngressClass or annotation value by which it was claimed, or the one it names
+	// Hosts are those that it declares, where it is not claimed: nothing else in the Table tells of them.
+	Hosts []string
 }
 
 // PathType is how a path matches.

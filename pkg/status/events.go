@@ -97,7 +97,7 @@ func (e *events) compare(now map[mistake]bool) {
 	}
 }
 
-// mistakes are the Diagnostics of a Table that are told on an Ingress: errors, and annotations that could not be used.
+// mistakes are the Diagnostics of a Table that are told on an Ingress: errors, and the warnings that users have to act on.
 func mistakes(t *route.Table) map[mistake]bool {
 	claimed := map[policy.Ref]string{}
 	for _, i := range t.Ingresses {
@@ -108,11 +108,17 @@ func mistakes(t *route.Table) map[mistake]bool {
 	found := map[mistake]bool{}
 	for _, d := range t.Diagnostics {
 		uid, ours := claimed[d.Origin.Object]
-		if ours && (d.Severity == route.Error || d.Severity == route.Warning && d.Reason == policy.BadAnnotation) {
+		if ours && (d.Severity == route.Error || d.Severity == route.Warning && toldAsWarning(d.Reason)) {
 			found[mistake{d.Origin.Object, uid, d.Reason, message(d)}] = true
 		}
 	}
 	return found
+}
+
+// toldAsWarning: an annotation that could not be used, and a targetPort that no container declares. The latter need not be wrong, but
+// where it is, every request is answered 502 and no object says so.
+func toldAsWarning(r policy.Reason) bool {
+	return r == policy.BadAnnotation || r == policy.TargetPortMismatch
 }
 
 // message is the field, what is wrong and what that does.

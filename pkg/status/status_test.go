@@ -341,8 +341,9 @@ func TestEvents(t *testing.T) {
 		defer stop()
 		service := mistaken(policy.NoService, route.Error, "Service demo/shop does not exist")
 		annotation := mistaken(policy.BadAnnotation, route.Warning, `session-cookie-max-age "1h"`)
+		target := mistaken(policy.TargetPortMismatch, route.Warning, "targetPort 8000, which no container declares")
 		conflict := mistaken(policy.EmptyRule, route.Warning, "no paths")
-		w.Publish(withDiagnostics(service, annotation, conflict))
+		w.Publish(withDiagnostics(service, annotation, target, conflict))
 		wait(10 * time.Second)
 		got := eventsOf(t, client)
 		var reasons []string
@@ -350,7 +351,7 @@ func TestEvents(t *testing.T) {
 			reasons = append(reasons, e.Reason)
 		}
 		slices.Sort(reasons)
-		if !slices.Equal(reasons, []string{"AnnotationParsingFailed", "NoService"}) {
+		if !slices.Equal(reasons, []string{"AnnotationParsingFailed", "NoService", "TargetPortMismatch"}) {
 			t.Fatalf("reasons %v", reasons)
 		}
 		e := got[slices.IndexFunc(got, func(e corev1.Event) bool { return e.Reason == "NoService" })]
