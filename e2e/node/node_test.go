@@ -110,16 +110,15 @@ func (r *rig) testCommands() {
 // give, with what names the cause.
 type mistake struct {
 	old, wrong, answer, reason, cause string
-	warning                           bool
 }
 
-// mistakes are the classic ones. That no container declares a port is a warning, and no Event: something may listen there nevertheless.
+// mistakes are the classic ones. That no container declares a port is a warning, since something may listen there nevertheless.
 var mistakes = map[string]mistake{
-	"selector": {"spec: {selector: {app: selector}", "spec: {selector: {app: slector}", "503 selector-matches-nothing", "selector-matches-nothing", "app=slector", false},
-	"port":     {"targetPort: http", "targetPort: htpp", "503 target-port-mismatch", "target-port-mismatch", "htpp", false},
-	"number":   {"targetPort: http", "targetPort: 8081", "502 endpoint-refused", "target-port-mismatch", "8081", true},
+	"selector": {"spec: {selector: {app: selector}", "spec: {selector: {app: slector}", "503 selector-matches-nothing", "selector-matches-nothing", "app=slector"},
+	"port":     {"targetPort: http", "targetPort: htpp", "503 target-port-mismatch", "target-port-mismatch", "htpp"},
+	"number":   {"targetPort: http", "targetPort: 8081", "502 endpoint-refused", "target-port-mismatch", "8081"},
 	"readiness": {"readinessProbe: {httpGet: {path: /healthz, port: 8080}", "readinessProbe: {httpGet: {path: /healthz, port: 8081}",
-		"503 no-ready-endpoints", "no-ready-endpoints", "readiness probe", false},
+		"503 no-ready-endpoints", "no-ready-endpoints", "readiness probe"},
 }
 
 // inEvents is a reason as Events have it: NoReadyEndpoints.
@@ -150,9 +149,6 @@ func (r *rig) testMistakes() {
 		out, _ := r.explain(url) // its exit status is that of an answer by Usher
 		if !strings.Contains(out, m.reason) || !strings.Contains(out, m.cause) {
 			r.t.Errorf("usher explain %s does not say %s and %s:\n%s", url, m.reason, m.cause, out)
-		}
-		if m.warning {
-			continue
 		}
 		r.await(func() error {
 			events, err := r.client.CoreV1().Events("default").List(r.t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=Ingress,involvedObject.name=" + name})

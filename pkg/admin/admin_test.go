@@ -185,6 +185,21 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainRemembers: a running Usher also knows how its endpoints have fared, by the protocol that fares worst.
+func TestExplainRemembers(t *testing.T) {
+	got := body(t, ask(newAdmin(shop(), func(o *Options) {
+		o.Endpoints = func() []EndpointState {
+			return []EndpointState{
+				{Address: "10.0.0.1:8080", Protocol: "http", State: "ejected", Failing: 6, LastFailure: policy.EndpointRefused},
+				{Address: "10.0.0.1:8080", Protocol: "h2c", State: "ok"},
+			}
+		}
+	}), "GET", "/debug/explain?url=https://shop.example.com/"))
+	if want := "10.0.0.1:8080, pod web-0, ejected: the last 6 requests failed, by endpoint-refused"; !strings.Contains(got, want) {
+		t.Errorf("no %q in\n%s", want, got)
+	}
+}
+
 // TestAuthority: the root of the internal CA is shown where there is one, and what keeps it from being shown.
 func TestAuthority(t *testing.T) {
 	with := func(pem string, err error) func(*Options) {

@@ -41,14 +41,15 @@ func (x *run) healthy() bool {
 // unclaimed is the 404.
 func (x *run) unclaimed() {
 	a := Answer{Status: 404, Reason: x.match.Reason, Cause: fmt.Sprintf("no Ingress declares the host %q, and no wildcard covers it", x.request.host)}
-	if others := x.leftToOthers(); len(others) > 0 && x.match.Host == nil {
-		a.Cause = fmt.Sprintf("%s declares the host %q, but is of no class of this controller", others[0], x.request.host)
-	}
+	others := x.leftToOthers()
 	if h := x.match.Host; h != nil {
 		a.Cause = fmt.Sprintf("host %s has %s, and none matches %s", hostName(h.Name), count(len(h.Paths.All()), "path"), x.path)
 		x.nearPaths(h)
 	} else {
 		x.nearHosts()
+	}
+	if h := x.match.Host; len(others) > 0 && (h == nil || h.Name == "") {
+		a.Cause = fmt.Sprintf("%s declares the host %q, but is of no class of this controller", others[0], x.request.host)
 	}
 	x.answer(a)
 	x.Note(policy.PhaseRoute, "404: "+a.Cause)

@@ -24,4 +24,6 @@ func restriction(snippet string) string {
 	return ""
 }
 
-func isSnippet(key *Key) bool { return key.Support == Refused && strings.HasSuffix(key.ID(), "-snippet") }
+func isSnippet(key *Key) bool {
+	return key.Support == Refused && strings.HasSuffix(key.ID(), "-snippet")
+}
