@@ -4,14 +4,13 @@
 // they are and no client: whoever holds a Snapshot can read it for as long as it likes and can reach nothing else.
 //
 // A source builds a Snapshot copy-on-write: the map of a kind is shared with the previous Snapshot unless an object of that kind
-// changed. Nothing in a Snapshot, neither a map nor an object in it, is ever written after it was handed over.
+// changed (a part of it, for EndpointSlices). Nothing in a Snapshot, neither a map nor an object in it, is ever written after it was handed over.
 package object
 
 import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
@@ -47,7 +46,7 @@ type Snapshot struct {
 	IngressClasses map[string]*networkingv1.IngressClass
 	Services       map[Key]*corev1.Service
 	// EndpointSlices are keyed by their Service (label kubernetes.io/service-name), in no particular order.
-	EndpointSlices map[Key][]*discoveryv1.EndpointSlice
+	EndpointSlices EndpointSlices
 	Secrets        map[Key]*corev1.Secret
 	ConfigMaps     map[Key]*corev1.ConfigMap
 	Namespaces     map[string]*corev1.Namespace

@@ -56,7 +56,16 @@ func (c *changes) everything(before, s *object.Snapshot) {
 	differing(before.Ingresses, s.Ingresses, sameVersion, func(k object.Key) { c.ingresses = append(c.ingresses, k) })
 	differing(before.IngressClasses, s.IngressClasses, sameVersion, func(string) { c.classes = true })
 	differing(before.Services, s.Services, sameVersion, func(k object.Key) { c.services[k] = true })
-	differing(before.EndpointSlices, s.EndpointSlices, sameSlices, func(k object.Key) { c.services[k] = true })
+	for k, group := range s.EndpointSlices.All() {
+		if !sameSlices(before.EndpointSlices.Of(k), group) {
+			c.services[k] = true
+		}
+	}
+	for k := range before.EndpointSlices.All() {
+		if s.EndpointSlices.Of(k) == nil {
+			c.services[k] = true
+		}
+	}
 	differing(before.Pods, s.Pods, sameVersion, func(k object.Key) { c.pods[k.Namespace] = true })
 	differing(before.Secrets, s.Secrets, sameVersion, func(k object.Key) { c.secrets[k] = true })
 	differing(before.ConfigMaps, s.ConfigMaps, sameVersion, func(k object.Key) { c.configMaps[k] = true })

@@ -32,7 +32,7 @@ type candidate struct {
 
 // findEndpoints collects the endpoints of all slices and sorts them into those that get requests and those that do not.
 func (f *finding) findEndpoints() {
-	slicesOf := f.resolver.work.snapshot.EndpointSlices[f.key.service]
+	slicesOf := f.resolver.work.snapshot.EndpointSlices.Of(f.key.service)
 	var seen survey
 	for _, slice := range slicesOf {
 		f.readSlice(slice, &seen)

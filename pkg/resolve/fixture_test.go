@@ -94,7 +94,6 @@ func newSnapshot() *object.Snapshot {
 		Ingresses:      map[object.Key]*networkingv1.Ingress{},
 		IngressClasses: map[string]*networkingv1.IngressClass{},
 		Services:       map[object.Key]*corev1.Service{},
-		EndpointSlices: map[object.Key][]*discoveryv1.EndpointSlice{},
 		Secrets:        map[object.Key]*corev1.Secret{},
 		ConfigMaps:     map[object.Key]*corev1.ConfigMap{},
 		Pods:           map[object.Key]*corev1.Pod{},
@@ -179,7 +178,7 @@ func add(s *object.Snapshot, document string) error {
 		err := into(document, slices)
 		for _, slice := range slices {
 			k := object.Key{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]}
-			s.EndpointSlices[k] = append(s.EndpointSlices[k], slice)
+			s.EndpointSlices.Set(k, append(s.EndpointSlices.Of(k), slice))
 		}
 		return err
 	}

@@ -204,15 +204,11 @@ func change[V comparable](s *object.Snapshot, kind object.Kind, objects *map[obj
 }
 
 func mutateSlices(s *object.Snapshot, from *object.Snapshot, random *rand.Rand) {
-	put := swap(from.EndpointSlices, random)
+	put := swap(maps.Collect(from.EndpointSlices.All()), random)
 	if !put.ok {
 		return
 	}
-	s.EndpointSlices = maps.Clone(s.EndpointSlices)
-	s.EndpointSlices[put.key] = put.value
-	if put.value == nil {
-		delete(s.EndpointSlices, put.key)
-	}
+	s.EndpointSlices.Set(put.key, put.value)
 	s.Changes = append(s.Changes, object.Change{Kind: object.EndpointSlice, Key: put.key})
 }
 
@@ -248,7 +244,7 @@ func largeService(s *object.Snapshot, i int) {
 	key := object.Key{Namespace: "demo", Name: fmt.Sprintf("s%d", i)}
 	meta := metav1.ObjectMeta{Namespace: "demo", Name: key.Name, UID: types.UID(key.Name), ResourceVersion: "1"}
 	s.Services[key] = &corev1.Service{ObjectMeta: meta, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}}}
-	s.EndpointSlices[key] = []*discoveryv1.EndpointSlice{largeSlice(i, 3)}
+	s.EndpointSlices.Set(key, []*discoveryv1.EndpointSlice{largeSlice(i, 3)})
 }
 
 func largeSlice(i, endpoints int) *discoveryv1.EndpointSlice {
@@ -312,7 +308,7 @@ func BenchmarkEndpoints(b *testing.B) {
 	for b.Loop() {
 		turn++
 		key := object.Key{Namespace: "demo", Name: fmt.Sprintf("s%d", turn%20000)}
-		s.EndpointSlices[key] = []*discoveryv1.EndpointSlice{largeSlice(turn%20000, 1+turn/20000%3)}
+		s.EndpointSlices.Set(key, []*discoveryv1.EndpointSlice{largeSlice(turn%20000, 1+turn/20000%3)})
 		next := *s
 		next.Changes = []object.Change{{Kind: object.EndpointSlice, Key: key}}
 		r.Resolve(&next, now)

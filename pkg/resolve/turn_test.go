@@ -34,11 +34,11 @@ func (c *turns) apply(documents ...string) *route.Table {
 	c.t.Helper()
 	next := &object.Snapshot{
 		Ingresses: maps.Clone(c.snapshot.Ingresses), IngressClasses: maps.Clone(c.snapshot.IngressClasses), Services: maps.Clone(c.snapshot.Services),
-		EndpointSlices: maps.Clone(c.snapshot.EndpointSlices), Secrets: maps.Clone(c.snapshot.Secrets), ConfigMaps: maps.Clone(c.snapshot.ConfigMaps), Pods: maps.Clone(c.snapshot.Pods),
+		EndpointSlices: c.snapshot.EndpointSlices, Secrets: maps.Clone(c.snapshot.Secrets), ConfigMaps: maps.Clone(c.snapshot.ConfigMaps), Pods: maps.Clone(c.snapshot.Pods),
 	}
 	for _, document := range documents {
 		if strings.HasPrefix(document, "kind: EndpointSlice") {
-			delete(next.EndpointSlices, object.Key{Namespace: "demo", Name: "web"})
+			next.EndpointSlices.Set(object.Key{Namespace: "demo", Name: "web"}, nil)
 		}
 		if err := add(next, document); err != nil {
 			c.t.Fatal(err)

@@ -13,18 +13,12 @@ import (
 // sliceSet are the EndpointSlices, grouped by their Service. A group is never written once it is in the map: a change makes a new
 // one. A slice without the label of a Service belongs to none and is left out.
 type sliceSet struct {
-	groups  map[object.Key][]*discoveryv1.EndpointSlice
-	given   bool
+	groups  object.EndpointSlices
 	service map[object.Key]object.Key // of each slice
 }
 
 func newSliceSet() *sliceSet {
-	return &sliceSet{groups: map[object.Key][]*discoveryv1.EndpointSlice{}, service: map[object.Key]object.Key{}}
-}
-
-func (c *sliceSet) give() map[object.Key][]*discoveryv1.EndpointSlice {
-	c.given = true
-	return c.groups
+	return &sliceSet{service: map[object.Key]object.Key{}}
 }
 
 func (c *sliceSet) put(o metav1.Object, note func(object.Key, any)) {
@@ -42,7 +36,7 @@ func (c *sliceSet) put(o metav1.Object, note func(object.Key, any)) {
 	}
 	note(service, c.get(service))
 	c.service[key] = service
-	c.set(service, insert(group, i, slice))
+	c.groups.Set(service, insert(group, i, slice))
 }
 
 // insert returns a copy of the group in which slice stands at i, or, for a new one, at its place by name.
@@ -65,28 +59,17 @@ func (c *sliceSet) remove(key object.Key, note func(object.Key, any)) {
 	note(service, c.get(service))
 	delete(c.service, key)
 	group, i := c.find(service, key)
-	c.set(service, slices.Delete(slices.Clone(group), i, i+1))
-}
-
-func (c *sliceSet) set(service object.Key, group []*discoveryv1.EndpointSlice) {
-	if c.given {
-		c.groups, c.given = maps.Clone(c.groups), false
-	}
-	if len(group) == 0 {
-		delete(c.groups, service)
-		return
-	}
-	c.groups[service] = group
+	c.groups.Set(service, slices.Delete(slices.Clone(group), i, i+1))
 }
 
 // find is the group of a Service and the place in it of the slice of that name, or -1.
 func (c *sliceSet) find(service, key object.Key) ([]*discoveryv1.EndpointSlice, int) {
-	group := c.groups[service]
+	group := c.groups.Of(service)
 	return group, slices.IndexFunc(group, func(s *discoveryv1.EndpointSlice) bool { return s.Name == key.Name })
 }
 
 func (c *sliceSet) get(service object.Key) any {
-	if group, ok := c.groups[service]; ok {
+	if group := c.groups.Of(service); group != nil {
 		return group
 	}
 	return nil

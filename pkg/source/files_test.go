@@ -116,7 +116,7 @@ stringData: {a: new}
 	if port.Protocol != corev1.ProtocolTCP || port.TargetPort.IntVal != 80 {
 		t.Errorf("port %+v", port)
 	}
-	slice := s.EndpointSlices[key][0]
+	slice := s.EndpointSlices.Of(key)[0]
 	if slice.AddressType != discoveryv1.AddressTypeIPv6 || *slice.Ports[0].Name != "" || *slice.Ports[0].Protocol != corev1.ProtocolTCP {
 		t.Errorf("slice %+v", slice)
 	}

@@ -127,7 +127,7 @@ func TestClusterFirstSnapshotIsFull(t *testing.T) {
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "a"}},
 		&networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: "usher"}}), ClusterOptions{})
 	s := r.next(any1)
-	if len(s.Ingresses) != 1 || len(s.IngressClasses) != 1 || len(s.Services) != 1 || len(s.EndpointSlices[demo("a")]) != 2 || len(s.Secrets) != 1 {
+	if len(s.Ingresses) != 1 || len(s.IngressClasses) != 1 || len(s.Services) != 1 || len(s.EndpointSlices.Of(demo("a"))) != 2 || len(s.Secrets) != 1 {
 		t.Errorf("read %+v", s)
 	}
 	if got := s.Ingresses[demo("a")]; got.ManagedFields != nil || len(got.Annotations) != 1 {
@@ -149,7 +149,7 @@ func TestClusterChanges(t *testing.T) {
 	if !slices.Equal(s.Changes, []object.Change{{Kind: object.EndpointSlice, Key: demo("a")}}) || !s.Since.Equal(trigger) {
 		t.Errorf("changes %v since %v, want since %v", s.Changes, s.Since, trigger)
 	}
-	if len(first.EndpointSlices[demo("a")]) != 1 || len(s.EndpointSlices[demo("a")]) != 2 {
+	if len(first.EndpointSlices.Of(demo("a"))) != 1 || len(s.EndpointSlices.Of(demo("a"))) != 2 {
 		t.Error("a Snapshot that was given away changed")
 	}
 	if &first.Ingresses == &s.Ingresses || len(s.Ingresses) != 1 {
@@ -238,7 +238,7 @@ func TestClusterOneNamespaceAndServicesOutside(t *testing.T) {
 	r := runCluster(t, fake.NewClientset(ingress("a"), elsewhere, svc("demo", "a"), svc("kube", "errors"), svc("kube", "other"), far),
 		ClusterOptions{Namespace: "demo", Services: []object.Key{{Namespace: "kube", Name: "errors"}}})
 	s := r.next(any1)
-	if len(s.Ingresses) != 1 || len(s.Services) != 2 || len(s.EndpointSlices[object.Key{Namespace: "kube", Name: "errors"}]) != 1 {
+	if len(s.Ingresses) != 1 || len(s.Services) != 2 || len(s.EndpointSlices.Of(object.Key{Namespace: "kube", Name: "errors"})) != 1 {
 		t.Errorf("read %v %v %v", s.Ingresses, s.Services, s.EndpointSlices)
 	}
 }

@@ -151,7 +151,7 @@ func (s *store) snapshot() (*object.Snapshot, bool) {
 		Ingresses:      s.ingresses.give(),
 		IngressClasses: s.ingressClasses.give(),
 		Services:       s.services.give(),
-		EndpointSlices: s.endpointSlices.give(),
+		EndpointSlices: s.endpointSlices.groups,
 		Secrets:        s.secrets.give(),
 		ConfigMaps:     s.configMaps.give(),
 		Namespaces:     s.namespaces.give(),

@@ -86,7 +86,7 @@ func TestStoreSignalsOnlyChanges(t *testing.T) {
 func TestSnapshotsAreNeverWritten(t *testing.T) {
 	s := filled(secret("demo", "a"), slice("one", "shop"), slice("two", "shop"))
 	before, _ := s.snapshot()
-	group := slices.Clone(before.EndpointSlices[demo("shop")])
+	group := slices.Clone(before.EndpointSlices.Of(demo("shop")))
 	s.update(func() {
 		s.put(secret("demo", "b"))
 		s.remove(object.Secret, demo("a"))
@@ -95,11 +95,11 @@ func TestSnapshotsAreNeverWritten(t *testing.T) {
 		changed.Endpoints = nil
 		s.put(changed)
 	})
-	if len(before.Secrets) != 1 || before.Secrets[demo("a")] == nil || !slices.Equal(group, before.EndpointSlices[demo("shop")]) {
+	if len(before.Secrets) != 1 || before.Secrets[demo("a")] == nil || !slices.Equal(group, before.EndpointSlices.Of(demo("shop"))) {
 		t.Error("it was written")
 	}
 	after, _ := s.snapshot()
-	if len(after.Secrets) != 1 || len(after.EndpointSlices[demo("shop")]) != 1 {
+	if len(after.Secrets) != 1 || len(after.EndpointSlices.Of(demo("shop"))) != 1 {
 		t.Errorf("afterwards %v %v", after.Secrets, after.EndpointSlices)
 	}
 }
