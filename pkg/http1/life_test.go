@@ -117,14 +117,15 @@ func TestClientThatDoesNotReadASplicedBody(t *testing.T) {
 	eventually(t, "the upstream is let go", func() bool { return tr.Stats().Open == 0 })
 }
 
-// A client that reads slowly, but does, gets everything.
+// A client that reads slowly, but does, gets everything, although that takes longer than the limit.
 func TestClientThatReadsSlowly(t *testing.T) {
+	t.Parallel()
 	const size = 1 << 20
 	tr := upstream(t, func(up *client) {
 		up.request()
 		_, _ = io.WriteString(up.Conn, "HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n"+strings.Repeat("x", size))
 	})
-	addr := serve(t, &Server{Timeouts: ServerTimeouts{WriteIdle: 300 * time.Millisecond}, Handler: forward(tr, &log{})})
+	addr := serve(t, &Server{Timeouts: ServerTimeouts{WriteIdle: 1500 * time.Millisecond}, Handler: forward(tr, &log{})})
 	conn := connect(t, addr)
 	_ = conn.Conn.(*net.TCPConn).SetReadBuffer(32 << 10)
 	conn.say(get11)
@@ -133,7 +134,7 @@ func TestClientThatReadsSlowly(t *testing.T) {
 		t.Fatal(err)
 	}
 	total := 0
-	for buf := make([]byte, 64<<10); ; time.Sleep(5 * time.Millisecond) {
+	for buf := make([]byte, 16<<10); ; time.Sleep(40 * time.Millisecond) {
 		n, err := res.Body.Read(buf)
 		total += n
 		if err != nil {

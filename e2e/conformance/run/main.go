@@ -106,29 +106,31 @@ func (o *options) startUsher(ctx context.Context, r *conformance.Report) (end fu
 	if err != nil {
 		return nil, err
 	}
+	var process *cluster.Process
+	end = func() {
+		process.Kill()
+		_ = os.RemoveAll(folder)
+	}
+	defer func() {
+		if err != nil {
+			end()
+		}
+	}()
 	manifests, ports := filepath.Join(folder, "manifests"), freePorts(3)
 	if err = errors.Join(os.Mkdir(manifests, 0o700), os.WriteFile(filepath.Join(manifests, "class.yaml"), []byte(class), 0o600)); err != nil {
 		return nil, err
 	}
-	process, err := cluster.StartProcess(folder, "usher", exec.CommandContext(ctx, o.usher, "serve", "--manifests", manifests, "--bind-address", "127.0.0.1",
+	process, err = cluster.StartProcess(folder, "usher", exec.CommandContext(ctx, o.usher, "serve", "--manifests", manifests, "--bind-address", "127.0.0.1",
 		"--http-port", ports[0], "--https-port", ports[1], "--admin-port", ports[2], "--admin-address", "127.0.0.1", "--shutdown-delay", "0"))
 	if err != nil {
 		return nil, err
-	}
-	end = func() {
-		process.Kill()
-		_ = os.RemoveAll(folder)
 	}
 	o.target.World, o.target.Class, o.target.Pods = conformance.Folder(manifests), "usher", "127.0.0.1"
 	o.target.HTTP, o.target.HTTPS = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]
 	version, _ := exec.CommandContext(ctx, o.usher, "version").Output()
 	r.Controller, _, _ = strings.Cut(strings.TrimSpace(string(version)), ",")
 	r.Setting = "On a folder, without a cluster"
-	err = process.Await(ctx, func(ctx context.Context) error { return cluster.Answers(ctx, "http://127.0.0.1:"+ports[2]+"/readyz") })
-	if err != nil {
-		end()
-	}
-	return end, err
+	return end, process.Await(ctx, func(ctx context.Context) error { return cluster.Answers(ctx, "http://127.0.0.1:"+ports[2]+"/readyz") })
 }
 
 // freePorts are ports of the loopback address that nobody listens on.
