@@ -31,6 +31,7 @@ type verdict struct {
 	class   string      // by which it was claimed, or which it names
 	base    *policy.Set // settings its class starts from; nil when not claimed
 	why     string      // it is not
+	meant   bool        // it is not, and probably was meant to be
 }
 
 // classes is what the IngressClasses and ConfigMaps of one Snapshot say.
@@ -261,6 +262,9 @@ func (c *classes) named(name string) verdict {
 		return verdict{class: name, why: fmt.Sprintf("IngressClass %s belongs to controller %q; this one is %q", name, class.Spec.Controller, c.options.ControllerClass)}
 	case c.options.ClassByName && name == c.options.IngressClass:
 		return verdict{claimed: true, class: name, base: c.global}
+	case name == c.options.IngressClass:
+		return verdict{class: name, meant: true, why: fmt.Sprintf("IngressClass %s does not exist; create it with spec.controller %q, or start Usher with --ingress-class-by-name",
+			name, c.options.ControllerClass)}
 	}
 	return verdict{class: name, why: fmt.Sprintf("IngressClass %s does not exist", name)}
 }

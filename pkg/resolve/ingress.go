@@ -159,7 +159,11 @@ func older(a, b *ingress) int {
 func (r *Resolver) readIngress(object *networkingv1.Ingress, v verdict) *ingress {
 	in := &ingress{object: object, verdict: v, ref: policy.Ref{Kind: "Ingress", Namespace: object.Namespace, Name: object.Name}}
 	if !v.claimed {
-		in.report(route.Diagnostic{Severity: route.Info, Reason: policy.ClassIgnored, Origin: in.at(classField(object)), Message: v.why, Effect: "this Ingress is left to others"})
+		d := route.Diagnostic{Severity: route.Info, Reason: policy.ClassIgnored, Origin: in.at(classField(object)), Message: v.why, Effect: "this Ingress is left to others"}
+		if v.meant {
+			d.Severity = route.Warning
+		}
+		in.report(d)
 		return in
 	}
 	in.readPolicy(v.base, r.options.AnnotationPrefixes)
