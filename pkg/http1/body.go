@@ -135,6 +135,10 @@ func forbiddenTrailer(id fieldID, name string) bool {
 	return false
 }
 
+// ForbiddenTrailer tells whether a field, by its canonical name, is one that is
+// never taken from a trailer section.
+func ForbiddenTrailer(name string) bool { return forbiddenTrailer(lookupName(name), name) }
+
 // announced returns the trailer map that net/http promises: the names of the
 // Trailer field with nil values, filled at the end of the body. To announce
 // the framing itself for the end is an error.

@@ -156,7 +156,11 @@ func (x *clientExchange) finish(clean bool) {
 	clean = x.unbind() && clean
 	x.conn = nil
 	x.connMu.Unlock()
-	if clean && x.in.buffered() == 0 && x.senderDone() {
+	if clean && x.in.buffered() > 0 {
+		x.t.suspect.Store(now() + suspicion)
+		clean = false
+	}
+	if clean && x.senderDone() {
 		x.t.put(conn)
 		return
 	}
@@ -279,7 +283,7 @@ func (x *clientExchange) closeBody() {
 // respond returns the response whose head was parsed.
 func (x *clientExchange) respond() *http.Response {
 	x.conn.served++
-	x.conn.unsure = x.body.framing == noBody
+	x.conn.unsure = x.body.framing == noBody || x.body.framing == byLength && x.body.left > int64(x.in.buffered())
 	res := x.res
 	if x.head.status == http.StatusSwitchingProtocols {
 		res.Body = x.takeUpgraded()

@@ -34,6 +34,7 @@ var stricter = map[string]string{
 	"trace":                     "it would show what the proxy added",
 	"lower-case method":         "RFC 9110 9.1: case-sensitive; no registered method looks like this",
 	"odd method":                "as above",
+	"reserved method":           "RFC 9113 11.6: PRI is HTTP/2's, and no request may be taken for its preface",
 	"connect":                   "no tunnels through an ingress",
 	"length twice":              "RFC 9112 6.3 lets equal values pass, for those who see both",
 	"long method":               "RFC 9112 3: 501 for a method longer than any known",

@@ -18,6 +18,7 @@ type exchange struct {
 	// line before it was dealt with, and the outcome if it is had already.
 	scanned  int
 	skipped  bool
+	lined    bool // the request line was looked at on its own
 	begun    bool
 	headDone bool
 	headErr  error

@@ -198,6 +198,35 @@ func TestUninvitedBody(t *testing.T) {
 	}
 }
 
+// What an endpoint says beyond the length of a body that it sent by itself is not the next answer, and the endpoint is not believed so
+// easily for a while.
+func TestBodyBeyondItsLength(t *testing.T) {
+	const evil = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+	for name, more := range map[string]string{"with the head": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi" + evil, "behind a large body": ""} {
+		tr := upstream(t, func(up *client) {
+			for up.request() != nil {
+				if more != "" {
+					up.say(more)
+					continue
+				}
+				up.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100000) + evil)
+			}
+		})
+		tr.trust = int64(time.Minute)
+		for range 20 {
+			if got := get(t, tr); !strings.HasPrefix(got, `200 "`) || strings.Contains(got, "evil") {
+				t.Fatalf("%s: %.80s", name, got)
+			}
+		}
+		if s := tr.Stats(); s.Reused != 0 {
+			t.Errorf("%s: %+v", name, s)
+		}
+		if tr.suspect.Load() == 0 {
+			t.Errorf("%s: the endpoint is trusted", name)
+		}
+	}
+}
+
 // A client that leaves is noticed behind TLS too, whether it says goodbye or
 // not.
 func TestClientGoneUnderTLS(t *testing.T) {

@@ -32,7 +32,7 @@ func (x *exchange) readHead() error {
 
 // startHead prepares for the next head.
 func (x *exchange) startHead() {
-	x.scanned, x.skipped, x.begun = 0, false, true
+	x.scanned, x.skipped, x.lined, x.begun = 0, false, false, true
 	x.freshContext()
 	x.req, x.head = *x.blank, requestHead{}
 	x.req.RemoteAddr, x.req.TLS = x.conn.remote, x.conn.tls
@@ -71,7 +71,24 @@ func (x *exchange) scanHead() (int, error) {
 		return 0, err
 	}
 	x.scanned = next
-	return end, x.checkHeadSize(held, end)
+	if err := x.checkHeadSize(held, end); err != nil || end > 0 || x.lined {
+		return end, err
+	}
+	return 0, x.previewLine(held)
+}
+
+// previewLine parses the request line of a head that has not come whole: who
+// speaks HTTP/0.9, for one, is not going to send more.
+func (x *exchange) previewLine(held []byte) error {
+	end := bytes.IndexByte(held, '\n')
+	if end < 0 {
+		return nil
+	}
+	x.lined = true
+	if err := x.parseRequestLine(string(held[:end-1])); err != nil && err != errPreface {
+		return err
+	}
+	return nil
 }
 
 // skipEmptyLine drops one CRLF before the request line (RFC 9112 2.2), and

@@ -14,7 +14,9 @@ type upstreamConn struct {
 	taken    int64 // when it was last taken out of the pool, or made
 	served   int   // requests finished
 	// unsure: the last response has no body whatever its fields say (HEAD,
-	// 204, 304), and there are servers that send one all the same.
+	// 204, 304), and there are servers that send one all the same; or a body
+	// that did not come with the head, of which more may be in the socket than
+	// its length says.
 	unsure bool
 }
 
@@ -31,7 +33,8 @@ func (c *upstreamConn) close() {
 const trusted = int64(250 * time.Microsecond)
 
 // suspicion is for how long after a kept connection turned out dead no
-// connection of the endpoint is trusted: some servers close without notice.
+// connection of the endpoint is trusted: some servers close without notice. So
+// it is after bytes that belong to no answer.
 const suspicion = int64(time.Minute)
 
 // get returns a kept connection that is alive, or a new one. careful: look at
@@ -45,7 +48,7 @@ func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op st
 		if c == nil {
 			return t.dial(x)
 		}
-		if at := now(); t.fresh(c, at) && (at-c.idleFrom < t.trust && !careful && !c.unsure && at > t.suspect.Load() || c.wire.glance() == socketQuiet) {
+		if at := now(); t.fresh(c, at) && (at-c.idleFrom < t.trust && !careful && !c.unsure && at > t.suspect.Load() || t.quiet(c, at)) {
 			t.stats.reused.Add(1)
 			c.taken = at
 			return c, "", nil
@@ -53,6 +56,15 @@ func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op st
 		t.stats.dead.Add(1)
 		c.close()
 	}
+}
+
+// quiet looks at the socket. An endpoint that says more than its answers is not trusted for a while.
+func (t *Transport) quiet(c *upstreamConn, at int64) bool {
+	state := c.wire.glance()
+	if state == socketReady {
+		t.suspect.Store(at + suspicion)
+	}
+	return state == socketQuiet
 }
 
 func (t *Transport) pop() (*upstreamConn, error) {

@@ -56,6 +56,7 @@ var refused = []struct {
 
 	{"trace", "TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", "405 trace"},
 	{"lower-case method", "get / HTTP/1.1\r\nHost: x\r\n\r\n", "501 method"},
+	{"reserved method", "PRI / HTTP/1.1\r\nHost: x\r\n\r\n", "501 method"},
 	{"odd method", "A.B / HTTP/1.1\r\nHost: x\r\n\r\n", "501 method"},
 
 	{"no host", "GET / HTTP/1.1\r\n\r\n", "400 no-host"},
@@ -260,6 +261,21 @@ func TestShortHeads(t *testing.T) {
 		conn.say(bytes)
 		_ = closeWrite(conn.Conn)
 		if got := conn.hear("GET"); got != want {
+			t.Errorf("%q: got %s, want %s", bytes, got, want)
+		}
+	}
+}
+
+// A request line that is none is refused when it is there: who speaks HTTP/0.9 sends nothing more, and waits.
+func TestLinesThatAreNoRequest(t *testing.T) {
+	addr := serve(t, &Server{Handler: http.HandlerFunc(echo), ErrorHandler: reasons})
+	for bytes, want := range map[string]string{
+		"GET /\r\n":                              `400 X-Reason=bad-request-line close ""`,
+		"GET / HTTP/9.9\r\nHost":                 `505 X-Reason=version close ""`,
+		"\r\nGET /a b HTTP/1.1\r\n":              `400 X-Reason=bad-target close ""`,
+		"GET * HTTP/1.1\r\nHost: x\r\nA: b\r\nC": `400 X-Reason=bad-target close ""`,
+	} {
+		if got := connect(t, addr).say(bytes).hear("GET"); got != want {
 			t.Errorf("%q: got %s, want %s", bytes, got, want)
 		}
 	}

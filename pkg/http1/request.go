@@ -100,6 +100,8 @@ func checkMethod(method string) *ProtocolError {
 		return nil
 	case "CONNECT", "TRACE":
 		return refusal(405, strings.ToLower(method), "%s is not offered", method)
+	case "PRI": // reserved, so that HTTP/2 is never taken for HTTP/1.1 (RFC 9113 section 11.6)
+		return refusal(501, "method", "PRI is no method of HTTP/1.1")
 	}
 	if len(method) > 32 {
 		return refusal(501, "long-method", "unknown method %.40q", method)

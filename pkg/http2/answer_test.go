@@ -172,3 +172,30 @@ func TestShutdown(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// A stream that crosses the last GOAWAY is not looked at, and its frames harm nobody: those that are served go on (RFC 9113 section 6.8).
+func TestStreamBeyondGoAway(t *testing.T) {
+	h := &holding{leave: make(chan struct{})}
+	s := &Server{Handler: h, lastCall: time.Hour}
+	p := dial(t, serve(t, s))
+	p.head(1, true, sound()...)
+	for h.now.Load() == 0 {
+		p.must(p.framer.WritePing(false, [8]byte{}))
+		_, err := p.framer.ReadFrame()
+		p.must(err)
+	}
+	s.Shutdown()
+	p.want(0, "GOAWAY NO_ERROR")
+	p.must(p.framer.WritePing(true, [8]byte([]byte(leavePing))))
+	p.want(0, "GOAWAY NO_ERROR")
+	p.head(3, false, post()...)
+	p.must(p.framer.WriteData(3, false, []byte("body")))
+	p.must(p.framer.WriteWindowUpdate(3, 5))
+	p.must(p.framer.WriteRSTStream(3, xhttp2.ErrCodeCancel))
+	p.head(3, true, "x", "y")
+	close(h.leave)
+	p.want(1, "200")
+	if got := h.most.Load(); got != 1 {
+		t.Errorf("%d handlers", got)
+	}
+}

@@ -1,9 +1,13 @@
 package http2
 
 // calm counts what a client makes us do for nothing. Requests that were
-// answered and body bytes that were wanted pay for some of it, so that a busy
-// client may reset and ping in proportion; one that does nothing else runs out.
-// All figures are counts, so the outcome does not depend on the machine's speed.
+// answered and DATA that was sent pay for some of it, so that a busy client may
+// reset and ping in proportion; one that does nothing else runs out. A client of
+// gRPC pings after DATA to measure the way, and every few seconds while its
+// stream rests for days: so a little is forgiven with time as well.
+//
+// What has an answer to give is counted. WINDOW_UPDATE that no answer waits for
+// has none: it costs a comparison and an addition, and no bound is put on it.
 type calm struct {
 	limit  int
 	resets int // streams that ended before their answer, whoever reset them
@@ -27,6 +31,14 @@ func (c *calm) nothing() error {
 	}
 	return nil
 }
+
+// paid forgives idle frames that DATA or time has paid for.
+func (c *calm) paid(n int) { c.idle = max(c.idle-n, 0) }
+
+const (
+	paidByData = 2  // for each DATA frame that was not cut small by the client's window
+	paidByBeat = 32 // for each beat of the connection's clock, which are 15 s apart by default
+)
 
 // useful pays for one reset and a few idle frames.
 func (c *calm) useful() {

@@ -36,6 +36,7 @@ type conn struct {
 	mu        sync.Mutex
 	streams   map[uint32]*stream
 	last      uint32 // the highest stream that the client opened
+	ignored   uint32 // the highest one that it opened too late, see final
 	closed    [64]closedStream
 	closedAt  int
 	running   int // handlers
@@ -45,6 +46,7 @@ type conn struct {
 	final     bool // with the last stream in it: later ones are ignored
 	resets    int  // streams that handlers made us reset before their answer; the reader collects them
 	useful    int  // streams that were answered; the reader collects them
+	paid      int  // idle frames that were paid for, see calm.go; the reader collects them
 	unread    int  // bytes of DATA that no window update has given back
 	credit    int  // body bytes that were read or dropped, not given back yet
 	beats     int  // beats of the clock without a stream
@@ -167,11 +169,12 @@ func (c *conn) needPreface() error {
 // settle takes note of how streams ended, and ends a connection that has nothing left to do.
 func (c *conn) settle() error {
 	c.mu.Lock()
-	resets, useful := c.resets, c.useful
-	c.resets, c.useful = 0, 0
+	resets, useful, paid := c.resets, c.useful, c.paid
+	c.resets, c.useful, c.paid = 0, 0, 0
 	done := c.final && len(c.streams) == 0
 	failed := c.failed
 	c.mu.Unlock()
+	c.calm.paid(paid)
 	for range useful {
 		c.calm.useful()
 	}
@@ -196,6 +199,7 @@ func (c *conn) beat(period time.Duration) bool {
 	if c.failed != nil {
 		return false
 	}
+	c.paid += paidByBeat
 	if c.writing >= 0 {
 		if c.writing++; time.Duration(c.writing-1)*period >= c.server.timeouts.WriteIdle {
 			c.server.count("write-timeout")

@@ -40,16 +40,26 @@ func (c *conn) receivePriority(f frame) error {
 	if err := c.calm.nothing(); err != nil {
 		return err
 	}
+	code, kind := codeNo, ""
+	switch {
+	case len(f.payload) != 5:
+		code, kind = codeFrameSize, "priority-size"
+	case binary.BigEndian.Uint32(f.payload)&maxWindow == f.stream:
+		code, kind = codeProtocol, "priority-self"
+	default:
+		return nil
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(f.payload) != 5 {
-		return c.resetByClient(f.stream, codeFrameSize, "priority-size")
+	if c.neverOpened(f.stream) { // and no RST_STREAM may be sent for it, RFC 9113 section 6.4
+		return broken(code, kind)
 	}
-	if binary.BigEndian.Uint32(f.payload)&maxWindow == f.stream {
-		return c.resetByClient(f.stream, codeProtocol, "priority-self")
-	}
-	return nil
+	return c.resetByClient(f.stream, code, kind)
 }
+
+// neverOpened tells whether a stream is idle: frames on it, but for HEADERS and
+// PRIORITY, end the connection (RFC 9113 section 5.1). The lock is held.
+func (c *conn) neverOpened(id uint32) bool { return id > max(c.last, c.ignored) || id%2 == 0 }
 
 func (c *conn) receiveReset(f frame) error {
 	switch {
@@ -60,15 +70,19 @@ func (c *conn) receiveReset(f frame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.stream > c.last || f.stream%2 == 0 {
+	if c.neverOpened(f.stream) {
 		return broken(codeProtocol, "idle-stream")
 	}
 	st := c.streams[f.stream]
 	if st == nil {
 		return c.calm.nothing()
 	}
+	begun := st.response.sent
 	c.remove(st, false)
 	st.kill(errStreamReset)
+	if begun { // who has had some of the answer did not ask for nothing
+		return c.calm.nothing()
+	}
 	return c.calm.reset()
 }
 
@@ -79,6 +93,8 @@ func (c *conn) resetByClient(id uint32, code errCode, kind string) error {
 	if st := c.streams[id]; st != nil {
 		c.remove(st, true)
 		st.kill(errStreamReset)
+	} else {
+		c.note(id, true)
 	}
 	return c.calm.reset()
 }
@@ -98,7 +114,7 @@ func (c *conn) receiveData(f frame) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.stream > c.last || f.stream%2 == 0 {
+	if c.neverOpened(f.stream) {
 		return broken(codeProtocol, "idle-stream")
 	}
 	if c.unread += size; c.unread > c.server.limits.ConnectionWindow {
@@ -150,8 +166,12 @@ func (c *conn) giveBack(b *body, n int) {
 	}
 }
 
-// resetByUs tells whether frames on a closed stream may have crossed our RST_STREAM.
+// resetByUs tells whether frames on a closed stream may have crossed our
+// RST_STREAM, or the GOAWAY that says that the stream is not looked at.
 func (c *conn) resetByUs(id uint32) bool {
+	if id > c.last {
+		return true
+	}
 	for _, s := range c.closed {
 		if s.id == id {
 			return s.our
@@ -169,14 +189,25 @@ func (c *conn) closedLately(id uint32) bool {
 	return false
 }
 
+// note remembers how a stream ended. The lock is held.
+func (c *conn) note(id uint32, our bool) {
+	for i := range c.closed {
+		if c.closed[i].id == id {
+			c.closed[i].our = our
+			return
+		}
+	}
+	c.closed[c.closedAt%len(c.closed)] = closedStream{id, our}
+	c.closedAt++
+}
+
 // remove takes a stream off the connection. The lock is held.
 func (c *conn) remove(st *stream, our bool) {
 	if c.streams[st.id] != st {
 		return
 	}
 	delete(c.streams, st.id)
-	c.closed[c.closedAt%len(c.closed)] = closedStream{st.id, our}
-	c.closedAt++
+	c.note(st.id, our)
 	if st.body != nil {
 		st.body.drop(c)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/textproto"
 	"net/url"
 	"strings"
+
+	"github.com/usher-ingress/usher/pkg/http1"
 )
 
 // receiveHeaders reads a field section to its end, and begins a request or ends one's body with it.
@@ -18,7 +20,11 @@ func (c *conn) receiveHeaders(f frame) error {
 	}
 	self := false
 	if f.has(flagPriority) {
-		if len(f.payload) < 5 {
+		switch {
+		case len(f.payload) >= 5:
+		case f.has(flagPadded): // there is more padding than room for it, RFC 9113 section 6.2
+			return broken(codeProtocol, "padding")
+		default:
 			return broken(codeFrameSize, "headers-size")
 		}
 		self = binary.BigEndian.Uint32(f.payload)&maxWindow == f.stream
@@ -44,6 +50,7 @@ func (c *conn) receiveHeaders(f frame) error {
 		return broken(codeProtocol, "bad-stream-id")
 	}
 	if c.final {
+		c.ignored = max(c.ignored, f.stream)
 		return nil
 	}
 	c.last = f.stream
@@ -220,14 +227,14 @@ func (st *stream) fill(s *fieldSet) bool {
 func (st *stream) announce() {
 	for _, list := range st.header["Trailer"] {
 		for name := range strings.SplitSeq(list, ",") {
-			switch name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)); name {
-			case "", "Transfer-Encoding", "Trailer", "Content-Length":
-			default:
-				if st.req.Trailer == nil {
-					st.req.Trailer = http.Header{}
-				}
-				st.req.Trailer[name] = nil
+			name = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))
+			if name == "" || http1.ForbiddenTrailer(name) {
+				continue
 			}
+			if st.req.Trailer == nil {
+				st.req.Trailer = http.Header{}
+			}
+			st.req.Trailer[name] = nil
 		}
 	}
 	delete(st.header, "Trailer")

@@ -70,7 +70,7 @@ func (w *response) WriteHeaderWith(status int, passed http.Header) {
 	}
 	w.status = status
 	w.announce()
-	if w.st.extended != "" && status < 300 {
+	if status == http.StatusNoContent || w.st.extended != "" && status < 300 { // RFC 9110 section 8.6
 		delete(w.header, "Content-Length")
 		delete(passed, "Content-Length")
 	}
@@ -102,7 +102,7 @@ func (w *response) inform(status int) {
 	if status == http.StatusSwitchingProtocols {
 		return // there is no such thing in HTTP/2
 	}
-	block := appendHeader(appendStatus(nil, status), w.header, nil)
+	block := appendHeader(appendStatus(nil, status), w.header, func(name string) bool { return name == "Content-Length" })
 	c := w.st.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()

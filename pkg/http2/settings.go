@@ -20,7 +20,7 @@ func (c *conn) receiveSettings(f frame) error {
 	case f.has(flagAck) && len(f.payload) > 0, len(f.payload)%6 != 0:
 		return broken(codeFrameSize, "settings-size")
 	case f.has(flagAck):
-		return nil
+		return c.calm.nothing()
 	}
 	const usual = 16 // settings in a frame
 	for range max(1, len(f.payload)/6-usual) {
@@ -80,7 +80,7 @@ func (c *conn) receivePing(f frame) error {
 		if string(f.payload) == leavePing {
 			c.left()
 		}
-		return nil
+		return c.calm.nothing()
 	}
 	if err := c.calm.nothing(); err != nil {
 		return err
@@ -110,14 +110,14 @@ func (c *conn) receiveWindowUpdate(f frame) error {
 		c.wakeWaiting()
 		return c.dribble(n, waits)
 	}
-	if f.stream > c.last || f.stream%2 == 0 {
+	if c.neverOpened(f.stream) {
 		return broken(codeProtocol, "idle-stream")
 	}
 	st := c.streams[f.stream]
 	switch {
 	case n == 0:
 		return c.resetByClient(f.stream, codeProtocol, "window-update-zero")
-	case st == nil:
+	case st == nil: // it may have crossed the end
 		return nil
 	}
 	waits := st.window <= 0 && st.sending
@@ -128,11 +128,13 @@ func (c *conn) receiveWindowUpdate(f frame) error {
 	return c.dribble(n, waits)
 }
 
+// few bytes of window, or of a body, are not worth a frame.
+const few = 128
+
 // dribble counts a few bytes of window for an answer that waits for more: each
 // would cost us a frame and a record (CVE-2019-9511). A client that gives back
 // the little that it got, before its window is used up, is not meant.
 func (c *conn) dribble(n int64, waits bool) error {
-	const few = 128
 	if waits && n < few {
 		return c.calm.nothing()
 	}

@@ -130,6 +130,9 @@ func (c *conn) send(st *stream, data []byte, end bool) error {
 			c.window -= int64(n)
 			st.window -= int64(n)
 			data = data[n:]
+			if n >= few || len(data) == 0 && n > 0 {
+				c.paid += paidByData
+			}
 		}
 		if last {
 			return nil
