@@ -7,13 +7,13 @@ import (
 
 // The chunked coding (RFC 9112 7.1), read strictly:
 //
-//	chunk-size = 1*16HEXDIG that fits an int64, no whitespace before it
+//	chunk-size = 1*16HEXDIG that fits an int64, no whitespace around it
 //	extensions = *( ";" token [ "=" ( token / quoted-string ) ] ), bounded in all
 //	every line ends with CRLF, and so does the data of a chunk
 //
-// Before, between and after the parts of extensions a recipient must accept
-// whitespace (RFC 9110 5.6.3, BWS), and does; without an extension it would be
-// whitespace around the size, which is refused.
+// Between the parts of extensions a recipient must accept whitespace (RFC 9110
+// 5.6.3, BWS), and does; before the first it would be whitespace around the
+// size, where the standard library refuses it too.
 //
 // The reader parses only whole lines that are in the buffer, so a line is
 // never read twice.
@@ -134,17 +134,15 @@ func (b *bodyReader) sizeLine(line []byte) error {
 		}
 		size = size<<4 | uint64(unhex(line[i]))
 	}
-	ext := skipBlank(line[i:])
-	if i == 0 || size > 1<<62 || i < len(line) && (len(ext) == 0 || ext[0] != ';') {
+	if i == 0 || size > 1<<62 || i < len(line) && line[i] != ';' {
 		return malformed("bad-chunk-size", "chunk size: %.40q", line)
 	}
-	if len(ext) > 0 {
-		ext = line[i:]
+	if ext := line[i:]; len(ext) > 0 {
 		b.chunks.extensions += len(ext)
 		if b.chunks.extensions > b.limits.extensions {
 			return malformed("long-chunk-extension", "chunk extensions exceed %d bytes", b.limits.extensions)
 		}
-		if !validExtensions(skipBlank(ext)) {
+		if !validExtensions(ext) {
 			return malformed("bad-chunk-extension", "chunk extension: %.40q", ext)
 		}
 	}

@@ -60,8 +60,7 @@ var stricter = map[string]string{
 
 // What we serve and the standard server does not.
 var laxer = map[string]string{
-	"blanks before extensions": "RFC 9110 5.6.3: a recipient must remove bad whitespace, and RFC 9112 7.1.1 has it before the semicolon",
-	"one empty line first":     "RFC 9112 2.2: a server should ignore one; old clients send one after a body",
+	"one empty line first": "RFC 9112 2.2: a server should ignore one; old clients send one after a body",
 }
 
 // verdict sends bytes and returns the first final response.

@@ -187,6 +187,7 @@ var brokenBodies = []struct {
 	{"lf after last", "5\r\nhello\r\n0\n\r\n", "400 bare-lf"},
 	{"lf at the end", "5\r\nhello\r\n0\r\n\n", "400 bare-lf"},
 	{"extension without name", "5;\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-extension"},
+	{"extension with space", "5 ;a=b\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-size"},
 	{"space instead of a semicolon", "5 a=b\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-size"},
 	{"extension of a space", "5; \r\nhello\r\n0\r\n\r\n", "400 bad-chunk-extension"},
 	{"extension in two words", "5;a b\r\nhello\r\n0\r\n\r\n", "400 bad-chunk-extension"},

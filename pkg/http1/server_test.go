@@ -41,7 +41,6 @@ var served = []struct {
 	{"get with body", "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello", []string{`200 "GET /|x|hello"`}, true},
 	{"chunked", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: cHuNkEd\r\n\r\n5\r\nhello\r\n6;a=b;c=\"d\\\"\"\r\n world\r\n0\r\n\r\n", []string{`200 "POST /|x|hello world"`}, true},
 	{"blanks in extensions", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5; a =\t\"b\" ;c= d \r\nhello\r\n0; e\r\n\r\n", []string{`200 "POST /|x|hello"`}, true},
-	{"blanks before extensions", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5 \t;a\r\nhello\r\n0 ; e\r\n\r\n", []string{`200 "POST /|x|hello"`}, true},
 	{"hex and zeros", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n00A\r\n0123456789\r\n000\r\n\r\n", []string{`200 "POST /|x|0123456789"`}, true},
 	{"empty chunked", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", []string{`200 "POST /|x|"`}, true},
 	{"trailer", "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n0\r\nx-sum: 7\r\nContent-Length: 9\r\nHost: y\r\n\r\n", []string{`200 "POST /|x||trailer X-Sum=7"`}, true},
