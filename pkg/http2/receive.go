@@ -40,13 +40,11 @@ func (c *conn) receivePriority(f frame) error {
 	if err := c.calm.nothing(); err != nil {
 		return err
 	}
-	code, kind := codeNo, ""
+	code, kind := codeProtocol, "priority-self"
 	switch {
 	case len(f.payload) != 5:
 		code, kind = codeFrameSize, "priority-size"
-	case binary.BigEndian.Uint32(f.payload)&maxWindow == f.stream:
-		code, kind = codeProtocol, "priority-self"
-	default:
+	case binary.BigEndian.Uint32(f.payload)&maxWindow != f.stream:
 		return nil
 	}
 	c.mu.Lock()

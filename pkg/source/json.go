@@ -162,9 +162,9 @@ func (c *compactor) number() bool {
 	return true
 }
 
-// skip passes one of these bytes, if it is next, and tells how many it passed.
-func (c *compactor) skip(any string) int {
-	if c.at == len(c.in) || strings.IndexByte(any, c.in[c.at]) < 0 {
+// skip passes one of those bytes, if it is next, and tells how many it passed.
+func (c *compactor) skip(those string) int {
+	if c.at == len(c.in) || strings.IndexByte(those, c.in[c.at]) < 0 {
 		return 0
 	}
 	c.at++
