@@ -140,17 +140,23 @@ func TestEarlyAnswer(t *testing.T) {
 	p.get(3)
 }
 
+// untilHeld waits until a handler has begun.
+func (p *peer) untilHeld(h *holding) {
+	p.Helper()
+	for h.now.Load() == 0 {
+		p.must(p.framer.WritePing(false, [8]byte{}))
+		_, err := p.framer.ReadFrame()
+		p.must(err)
+	}
+}
+
 // A shutdown serves what is under way and what crosses it, then ends the connection.
 func TestShutdown(t *testing.T) {
 	h := &holding{leave: make(chan struct{})}
 	s := &Server{Handler: h, lastCall: time.Hour} // until the client answers
 	p := dial(t, serve(t, s))
 	p.head(1, true, sound()...)
-	for h.now.Load() == 0 {
-		p.must(p.framer.WritePing(false, [8]byte{}))
-		_, err := p.framer.ReadFrame()
-		p.must(err)
-	}
+	p.untilHeld(h)
 	s.Shutdown()
 	if got := p.outcome(0); got != "GOAWAY NO_ERROR" {
 		t.Fatalf("got %s", got)
@@ -179,11 +185,7 @@ func TestStreamBeyondGoAway(t *testing.T) {
 	s := &Server{Handler: h, lastCall: time.Hour}
 	p := dial(t, serve(t, s))
 	p.head(1, true, sound()...)
-	for h.now.Load() == 0 {
-		p.must(p.framer.WritePing(false, [8]byte{}))
-		_, err := p.framer.ReadFrame()
-		p.must(err)
-	}
+	p.untilHeld(h)
 	s.Shutdown()
 	p.want(0, "GOAWAY NO_ERROR")
 	p.must(p.framer.WritePing(true, [8]byte([]byte(leavePing))))

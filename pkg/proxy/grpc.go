@@ -59,8 +59,7 @@ func grpcTimeout(value string) (given time.Duration, ok bool) {
 	if len(value) < 2 || len(value) > 9 {
 		return 0, false
 	}
-	units := map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
-	unit, known := units[value[len(value)-1]]
+	unit, known := grpcUnit(value[len(value)-1])
 	n, err := strconv.ParseUint(value[:len(value)-1], 10, 32)
 	if err != nil || !known {
 		return 0, false
@@ -68,7 +67,25 @@ func grpcTimeout(value string) (given time.Duration, ok bool) {
 	return time.Duration(min(n, uint64(1<<63-1)/uint64(unit))) * unit, true
 }
 
-// endCall ends a gRPC stream that the endpoint has left, with a status that says so. Clients take a reset for an error of their own.
+func grpcUnit(letter byte) (unit time.Duration, known bool) {
+	switch letter {
+	case 'H':
+		return time.Hour, true
+	case 'M':
+		return time.Minute, true
+	case 'S':
+		return time.Second, true
+	case 'm':
+		return time.Millisecond, true
+	case 'u':
+		return time.Microsecond, true
+	case 'n':
+		return time.Nanosecond, true
+	}
+	return 0, false
+}
+
+// endCall ends a gRPC stream that the endpoint has left, with a status that says so.
 func (x *exchange) endCall() bool {
 	status := x.callStatus(x.record.Reason.Explain().Status)
 	notTheirs := x.record.Reason.Explain().Status < http.StatusInternalServerError
