@@ -40,6 +40,8 @@ func TestUsage(t *testing.T) {
 		{"serve --manifests . --watch-namespace a --watch-namespace-selector b=c", `want one of them`},
 		{"serve --manifests . --watch-namespace-selector a=b=c", `want a label selector such as team=shop`},
 		{"serve --manifests . --keep-alive-requests 0", `--keep-alive-requests 0: want at least 1`},
+		{"serve --manifests . --max-connections -1", `--max-connections -1: want at least 0`},
+		{"serve --manifests . --max-connections many", `"many"`},
 		{"serve --manifests . --election-id=", `--election-id "": want a name`},
 		{"serve --kubeconfig nowhere", `--kubeconfig "nowhere"`},
 		{"serve --manifests . --tcp-services-configmap b", `--tcp-services-configmap "b": want namespace/name`},

@@ -272,7 +272,7 @@ func (s *service) announce(ctx context.Context) error {
 			zap.String("objects", s.flags.objects.where()), zap.Int("hosts", len(t.Hosts.All())), zap.Int("ingresses", claimed(t)),
 			zap.Int("notClaimed", len(t.Ingresses)-claimed(t)), zap.Stringers("http", s.server.Plain()),
 			zap.Stringers("https", s.server.Secure()), zap.Stringer("admin", s.adminAt.Addr()),
-			zap.String("version", readBuild().version), zap.Int("cpus", runtime.GOMAXPROCS(0)))
+			zap.Int("maxConnections", s.server.MaxConnections()), zap.String("version", readBuild().version), zap.Int("cpus", runtime.GOMAXPROCS(0)))
 		if s.onReady != nil {
 			s.onReady()
 		}

@@ -121,6 +121,28 @@ func TestServeAdminAndLogs(t *testing.T) {
 	}
 }
 
+// Whoever may not connect to a full Usher, the admin port is there: for the kubelet, and to see why.
+func TestMaxConnections(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder, "all.yaml", site("web", backend(t, says("one"))))
+	p := serve(t, "--manifests", folder, "--max-connections", "1")
+	p.expect("/", 200, "one") // and the client keeps the connection
+	another := &http.Transport{}
+	defer another.CloseIdleConnections()
+	r, _ := http.NewRequest(http.MethodGet, "http://"+p.http+"/healthz", nil)
+	if status, _, body := p.do(another, r); status != 0 {
+		t.Errorf("a second connection was answered %d %q", status, body)
+	}
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": "ready", "/metrics": `usher_connections_refused_total{listener="http"} `} {
+		r, _ := http.NewRequest(http.MethodGet, "http://"+p.admin+path, nil)
+		if status, _, body := p.do(another, r); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("admin %s: %d, want 200 and %q in:\n%s", path, status, want, body)
+		}
+	}
+	p.expect("/", 200, "one")
+	p.eventually("the line about it", func() bool { return strings.Contains(p.err.String(), `"limit":1,"refused":`) })
+}
+
 func TestServeTLS(t *testing.T) {
 	folder := t.TempDir()
 	write(t, folder, "all.yaml", site("web", backend(t, says("one"))))

@@ -184,6 +184,7 @@ type limitFlags struct {
 	keepAlive         seconds
 	keepAliveRequests int
 	streams           int
+	connections       int
 }
 
 func (f *limitFlags) register(set *pflag.FlagSet) {
@@ -195,6 +196,8 @@ func (f *limitFlags) register(set *pflag.FlagSet) {
 	set.Var(&f.writeTimeout, "client-write-timeout", "how long a client may take to accept more of an answer")
 	set.Var(&f.keepAlive, "keep-alive", "how long a connection may be idle between requests")
 	set.IntVar(&f.keepAliveRequests, "keep-alive-requests", 1000, "how many requests an HTTP/1.1 connection may carry")
+	set.IntVar(&f.connections, "max-connections", 0, "how many client connections may be open, those of TCP services too; one more is closed at once. 0 is a third of the limit of "+
+		"open files, at most 65536: a connection may need another to its endpoint, and the rest is for the admin port, the API server and files")
 	set.IntVar(&f.streams, "http2-max-concurrent-streams", 128, "how many requests an HTTP/2 connection may have in flight")
 }
 
@@ -211,6 +214,7 @@ func (f *limitFlags) check() error {
 		{"keep-alive", int(f.keepAlive), 1},
 		{"keep-alive-requests", f.keepAliveRequests, 1},
 		{"http2-max-concurrent-streams", f.streams, 1},
+		{"max-connections", f.connections, 0},
 	} {
 		if v.value < v.least {
 			return usagef("--%s %d: want at least %d", v.flag, v.value, v.least)
@@ -229,5 +233,6 @@ func (f *limitFlags) options() server.Limits {
 		KeepAlive:         time.Duration(f.keepAlive),
 		KeepAliveRequests: f.keepAliveRequests,
 		Streams:           f.streams,
+		Connections:       f.connections,
 	}
 }

@@ -9,6 +9,7 @@ import (
 // connections is about what happens below HTTP.
 type connections struct {
 	opened     *prometheus.CounterVec
+	crowded    *prometheus.CounterVec
 	handshakes *prometheus.CounterVec
 	headers    *prometheus.CounterVec
 	http2      *prometheus.CounterVec
@@ -27,6 +28,8 @@ type states struct {
 func newConnections(m *Metrics) connections {
 	c := connections{
 		opened: m.counters("connections_opened_total", "Client connections accepted.", "listener"),
+		crowded: m.counters("connections_refused_total", "Client connections closed at once, since --max-connections were open. They are not in "+
+			"usher_connections_opened_total.", "listener"),
 		handshakes: m.counters("tls_handshakes_total", "TLS handshakes by result: ok, resumed (ok, by a session ticket), or why they failed. Port scans and health "+
 			"checks show up as client-left and not-tls; proxy-header is a load balancer that speaks PROXY protocol where it is not expected.", "result"),
 		headers: m.counters("proxy_protocol_headers_total", "Connections that had to begin with a PROXY protocol header, by what became "+
@@ -61,6 +64,11 @@ func (m *Metrics) ConnectionsFrom(ask func(tell func(listener, state string, cou
 // ConnectionOpened counts an accepted connection.
 func (m *Metrics) ConnectionOpened(listener string) {
 	m.connections.opened.WithLabelValues(listener).Inc()
+}
+
+// ConnectionRefused counts a connection that was closed since too many were open.
+func (m *Metrics) ConnectionRefused(listener string) {
+	m.connections.crowded.WithLabelValues(listener).Inc()
 }
 
 // HandshakeDone counts a TLS handshake by its result; see package server for the list.

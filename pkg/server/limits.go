@@ -18,6 +18,9 @@ type Limits struct {
 	KeepAliveRequests int
 	// Streams is how many requests an HTTP/2 connection may have in flight; 128, as nginx has it.
 	Streams int
+	// Connections is how many may be open at a time, of all listeners together; a third of the open files that the process may have,
+	// at most 65,536. See full.go.
+	Connections int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -30,6 +33,7 @@ func (l Limits) withDefaults() Limits {
 	or(&l.KeepAlive, 75*time.Second)
 	or(&l.KeepAliveRequests, 1000)
 	or(&l.Streams, 128)
+	or(&l.Connections, defaultConnections())
 	return l
 }
 

@@ -49,7 +49,7 @@ func (l *listener) accept() {
 		switch {
 		case err == nil:
 			backoff = firstBackoff
-			l.server.conns.running.Go(func() { l.serve(conn) })
+			l.admit(conn)
 		case errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded):
 			return
 		default:
@@ -60,6 +60,18 @@ func (l *listener) accept() {
 			backoff = min(2*backoff, lastBackoff)
 		}
 	}
+}
+
+// admit serves a connection in a goroutine of its own, if there is a place for it.
+func (l *listener) admit(conn *net.TCPConn) {
+	if !l.server.places.take() {
+		l.turnAway(conn)
+		return
+	}
+	l.server.conns.running.Go(func() {
+		defer l.server.places.leave()
+		l.serve(conn)
+	})
 }
 
 // wait returns false when the server stops before d has passed.

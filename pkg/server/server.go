@@ -65,9 +65,11 @@ type Options struct {
 	Log *zap.Logger
 }
 
-// Observer counts what happens below HTTP. listener is "http" or "https".
+// Observer counts what happens below HTTP. listener is "http", "https" or "tcp".
 type Observer interface {
 	ConnectionOpened(listener string)
+	// ConnectionRefused is called for each connection that was closed since Limits.Connections are open; ConnectionOpened is not.
+	ConnectionRefused(listener string)
 	// HandshakeDone is called once for each TLS handshake with "ok" or the cause of its failure, from a short fixed list.
 	HandshakeDone(result string)
 	// ProxyHeader is called for each connection that had to begin with a PROXY protocol header, with what became of it, from a short
@@ -97,6 +99,7 @@ type Server struct {
 	http2     *http2.Server // HTTP/2 over TLS
 	clear2    *http2.Server // and in the clear
 	conns     *connections
+	places    places
 
 	mu        sync.Mutex
 	tcp       map[uint16][]*listener // of TCP services
@@ -116,9 +119,11 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("server: HTTPS addresses without a TLS configuration")
 	}
 	s := &Server{options: o, limits: o.Limits.withDefaults(), log: o.Log, observer: o.Observer, conns: newConnections(), tcp: map[uint16][]*listener{}, stopping: make(chan struct{}), ended: make(chan struct{})}
+	s.places.most = int64(s.limits.Connections)
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
+	s.places.check(s.log)
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
@@ -190,7 +195,8 @@ func (s *Server) Serve() error {
 
 type nobody struct{}
 
-func (nobody) ConnectionOpened(string) {}
-func (nobody) HandshakeDone(string)    {}
-func (nobody) ProxyHeader(string)      {}
-func (nobody) HTTP2Error(string)       {}
+func (nobody) ConnectionOpened(string)  {}
+func (nobody) ConnectionRefused(string) {}
+func (nobody) HandshakeDone(string)     {}
+func (nobody) ProxyHeader(string)       {}
+func (nobody) HTTP2Error(string)        {}

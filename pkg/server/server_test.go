@@ -45,19 +45,25 @@ var certificate = sync.OnceValue(func() tls.Certificate {
 type events struct {
 	mu         sync.Mutex
 	opened     map[string]int
+	refused    map[string]int
 	handshakes chan string
 	http2      chan string
 	headers    chan string // of PROXY protocol
 }
 
 func newEvents() *events {
-	return &events{opened: map[string]int{}, handshakes: make(chan string, 10_000), http2: make(chan string, 10_000), headers: make(chan string, 100)}
+	return &events{opened: map[string]int{}, refused: map[string]int{}, handshakes: make(chan string, 10_000), http2: make(chan string, 10_000), headers: make(chan string, 100)}
 }
 
 func (e *events) ConnectionOpened(listener string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.opened[listener]++
+}
+func (e *events) ConnectionRefused(listener string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.refused[listener]++
 }
 func (e *events) HandshakeDone(result string) { e.handshakes <- result }
 func (e *events) ProxyHeader(result string)   { e.headers <- result }
