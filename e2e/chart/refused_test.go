@@ -29,6 +29,9 @@ func TestRefused(t *testing.T) {
 		"template":               {`controller: {customTemplate: {configMapName: mine, configMapKey: nginx.tmpl}}`, `controller.customTemplate: Usher has no templates`},
 		"modules":                {`controller: {extraModules: [{name: opentelemetry}]}`, `controller.extraModules: Usher loads no modules`},
 		"KEDA":                   {`controller: {keda: {enabled: true}}`, `controller.keda: set controller.autoscaling`},
+		"another's image":        {`controller: {image: {registry: registry.k8s.io, image: ingress-nginx/controller, tag: v1.13.2}}`, `controller.image: registry.k8s.io/ingress-nginx/controller:v1.13.2 is not Usher`},
+		"another's registry":     {`global: {image: {registry: registry.k8s.io}}`, `leave out controller.image (registry, image, repository, tag, digest) and global.image.registry`},
+		"ConfigMaps":             {`defaultBackend: {extraConfigMaps: [{name: pages}]}`, `defaultBackend.extraConfigMaps: make the ConfigMaps yourself`},
 		"default backend":        {`defaultBackend: {enabled: true}`, `defaultBackend.image: want an image`},
 		"external account":       {`controller: {acme: {email: a@b.example, externalAccount: {keyID: "1"}}}`, `controller.acme.externalAccount.secretName: want the Secret`},
 	} {
@@ -41,6 +44,32 @@ func TestRefused(t *testing.T) {
 			_, err := Render("usher", "-f", file)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: error %v, want %q", c.values, err, c.want)
+			}
+		})
+	}
+}
+
+// TestWarnings: a value that works, but hardly as it is meant, is named in the notes.
+func TestWarnings(t *testing.T) {
+	for name, c := range map[string]struct{ values, want string }{
+		"DaemonSet and HPA":       {`controller: {kind: DaemonSet, autoscaling: {enabled: true}}`, `WARNING: controller.autoscaling: a DaemonSet has a replica on each node`},
+		"no replica may go":       {`controller: {minAvailable: 2}`, `WARNING: controller.minAvailable, controller.maxUnavailable: no replica may be missing`},
+		"none in percent":         {`controller: {minAvailable: 100%}`, `no node that has one can be drained`},
+		"none may be unavailable": {`controller: {maxUnavailable: 0}`, `no node that has one can be drained`},
+		"other Pods' labels": {`controller: {affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a/b,
+			labelSelector: {matchLabels: {app.kubernetes.io/name: ingress-nginx}}}]}}}`, `WARNING: controller.affinity: labels of ingress-nginx's Pods are selected there`},
+		"a program that is not there": {`controller: {lifecycle: {preStop: {exec: {command: [sh, -c, sleep 15]}}}}`, `WARNING: controller.lifecycle.preStop: the image has no shell`},
+		"other metrics": {`controller: {metrics: {prometheusRule: {rules: [{alert: A, expr: nginx_ingress_controller_success}]}}}`,
+			`WARNING: controller.metrics.prometheusRule.rules: Usher has no metrics named nginx_ingress_controller_...`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "values.yaml")
+			if err := os.WriteFile(file, []byte(c.values), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if notes := render(t, "-f", file).Notes; !strings.Contains(notes, c.want) || strings.Count(notes, "WARNING") != 1 {
+				t.Errorf("%s: notes\n%s\nwant one warning, %q", c.values, notes, c.want)
 			}
 		})
 	}

@@ -185,6 +185,24 @@ with externalTrafficPolicy Local a node without a Pod that is serving drops what
 {{- end -}}
 {{- end -}}
 
+{{/* How many replicas a Deployment has at least. */}}
+{{- define "usher.replicas" -}}
+{{- with .Values.controller -}}
+{{- .autoscaling.enabled | ternary .autoscaling.minReplicas .replicaCount -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "yes" when the PodDisruptionBudget never lets a replica go. */}}
+{{- define "usher.blocksDraining" -}}
+{{- $replicas := include "usher.replicas" . | int -}}
+{{- with .Values.controller -}}
+{{- if and (eq .kind "Deployment") (gt $replicas 1) -}}
+{{- $least := default "" .minAvailable | toString -}}
+{{- if or (eq $least "100%") (and (regexMatch "^[0-9]+$" $least) (ge (int $least) $replicas)) (and (not $least) (has (toString .maxUnavailable) (list "0" "0%"))) -}}yes{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* GOMEMLIMIT, nine tenths of the memory limit, in MiB; "" without a limit. */}}
 {{- define "usher.memoryLimit" -}}
 {{- $limit := dig "limits" "memory" "" .Values.controller.resources | toString -}}

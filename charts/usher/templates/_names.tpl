@@ -4,6 +4,11 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
+{{/* Values files of ingress-nginx's chart ask for this one in the selectors of affinity and topologySpreadConstraints. */}}
+{{- define "ingress-nginx.name" -}}
+{{- include "usher.name" . -}}
+{{- end -}}
+
 {{- define "usher.fullname" -}}
 {{- $name := include "usher.name" . -}}
 {{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}

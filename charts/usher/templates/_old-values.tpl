@@ -18,6 +18,34 @@ in which those fields are so: {enabled: false} is quiet whatever else an old fil
 {{- end -}}
 {{- end -}}
 
+{{/* Values that mean the same here, but hold words that only ingress-nginx's Pods, image and metrics know: which those are. */}}
+
+{{- define "usher.strangeSelectors" -}}
+{{- if not (contains "ingress-nginx" (include "usher.selector" .)) -}}
+{{- $found := list -}}
+{{- range $key := list "affinity" "topologySpreadConstraints" -}}
+{{- if contains "ingress-nginx" (tpl (get $.Values.controller $key | toYaml) $) }}{{ $found = append $found (printf "controller.%s" $key) }}{{ end -}}
+{{- end -}}
+{{- join ", " $found -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "usher.strangePrograms" -}}
+{{- $found := list -}}
+{{- range $hook, $action := .Values.controller.lifecycle -}}
+{{- $command := dig "exec" "command" (list) $action -}}
+{{- if and $command (not (has (first $command) (list "/wait-shutdown" "/usher"))) }}{{ $found = append $found (printf "controller.lifecycle.%s" $hook) }}{{ end -}}
+{{- end -}}
+{{- join ", " $found -}}
+{{- end -}}
+
+{{- define "usher.strangeMetrics" -}}
+{{- $found := list -}}
+{{- if contains "nginx_ingress_controller_" (toJson .Values.controller.metrics.prometheusRule.rules) }}{{ $found = append $found "controller.metrics.prometheusRule.rules" }}{{ end -}}
+{{- if contains "nginx_ingress_controller_" (toJson .Values.controller.autoscalingTemplate) }}{{ $found = append $found "controller.autoscalingTemplate" }}{{ end -}}
+{{- join ", " $found -}}
+{{- end -}}
+
 {{/* "yes" when a value is one of a list: list of both. */}}
 {{- define "usher.isQuiet" -}}
 {{- $value := index . 0 -}}

@@ -47,13 +47,13 @@ spec:
   tolerations: {{ toYaml . | nindent 4 }}
   {{- end }}
   {{- with .affinity }}
-  affinity: {{ toYaml . | nindent 4 }}
+  affinity: {{ tpl (toYaml .) $ | nindent 4 }}
   {{- end }}
   {{- if and .topologySpreadConstraints (eq .kind "Deployment") }}
   topologySpreadConstraints:
     {{- range .topologySpreadConstraints }}
     {{- $own := hasKey . "labelSelector" | ternary (dict) (dict "labelSelector" (dict "matchLabels" (include "usher.selector" $ | fromYaml)) "matchLabelKeys" (list "pod-template-hash")) }}
-    - {{ merge (deepCopy .) $own | toYaml | nindent 6 | trim }}
+    - {{ tpl (merge (deepCopy .) $own | toYaml) $ | nindent 6 | trim }}
     {{- end }}
   {{- end }}
   {{- with .extraInitContainers }}
@@ -101,7 +101,7 @@ spec:
 {{- define "usher.container" -}}
 {{- with .Values.controller -}}
 - name: {{ .containerName }}
-  image: {{ include "usher.image" (list $ .image (printf "v%s" $.Chart.AppVersion)) }}
+  image: {{ include "usher.controllerImage" $ }}
   imagePullPolicy: {{ .image.pullPolicy }}
   args:
     {{- include "usher.args" $ | nindent 4 }}
@@ -149,6 +149,15 @@ spec:
     {{- end }}
   {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Usher's image. A values file of ingress-nginx's chart may hold that one's, as its defaults do. */}}
+{{- define "usher.controllerImage" -}}
+{{- $image := include "usher.image" (list . .Values.controller.image (printf "v%s" .Chart.AppVersion)) -}}
+{{- if regexMatch "(^|/)(registry\\.k8s\\.io|k8s\\.gcr\\.io)/|ingress-nginx/controller" $image -}}
+{{- fail (printf "controller.image: %s is not Usher. Of an old values file leave out controller.image (registry, image, repository, tag, digest) and global.image.registry, or name an image of Usher" $image) -}}
+{{- end -}}
+{{- $image -}}
 {{- end -}}
 
 {{/* A probe: list of the context, the path and the times. */}}
