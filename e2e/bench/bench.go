@@ -81,6 +81,10 @@ func (b *bench) runScenario(ctx context.Context, r *result) error {
 	if len(r.errs) == len(r.names) {
 		return errors.New("no proxy could be started")
 	}
+	if r.direct {
+		direct := b.direct()
+		r.names, targets = append(r.names, direct.Name), append(targets, direct)
+	}
 	if r.prepare != nil {
 		if err := r.prepare(ctx, b, targets); err != nil {
 			return err

@@ -12,6 +12,9 @@
 // All proxies add the same request headers (the bench asks a backend what arrived), keep their upstream connections, run one worker and
 // write no access log, except in the scenario about it. Usher carries 10,000 other hosts in its table.
 //
+// The latency scenario compares p99 instead: see paced for what that is, and its row "direct", the load without a proxy, for how much of it
+// is the machine's.
+//
 // A complete run writes RESULTS.md whole: figures, what they are beside the targets (goals.go), and the text of NOTES.md, which is written
 // by hand and says where the time goes and what was tried.
 //

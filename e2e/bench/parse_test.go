@@ -95,3 +95,22 @@ func TestAnswerLength(t *testing.T) {
 		}
 	}
 }
+
+// The figure is the median of the windows: one that was disturbed does not move it, though it does the p99 of all.
+func TestWindows(t *testing.T) {
+	p := &paced{begin: time.Now(), delays: make([][]time.Duration, 3)}
+	for i := range p.delays {
+		for n := range 100 {
+			p.delays[i] = append(p.delays[i], time.Duration(n+1)*time.Microsecond)
+		}
+	}
+	p.delays[1][7] = time.Second
+	p.delays[1][8], p.delays[1][9], p.delays[1][10] = time.Second, time.Second, time.Second
+	got := p.load()
+	if got.Done != 300 || got.P50 != 52*time.Microsecond || got.P99 != 99*time.Microsecond {
+		t.Errorf("%.0f done, p50 %s, p99 %s: want 300, 52µs, 99µs", got.Done, got.P50, got.P99)
+	}
+	if all := p99OfAll([]sample{{load: got}}); all != time.Second {
+		t.Errorf("p99 of all %s: want 1s", all)
+	}
+}

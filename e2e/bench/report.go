@@ -119,7 +119,7 @@ func show(s spread, digits int) string {
 var columns = map[figure][]string{
 	cpu:     {"CPU us/%s", "user us", "system us", "ratio", "%ss/s", "RSS MiB", "failed"},
 	bulk:    {"CPU ms/%s", "user ms", "system ms", "ratio", "%s/s", "RSS MiB", "failed"},
-	latency: {"p99 us", "p50 us", "CPU us/%s", "ratio of p99", "%ss/s", "RSS MiB", "failed"},
+	latency: {"p99 us", "p99 of all us", "p50 us", "CPU us/%s", "ratio of p99", "%ss/s", "RSS MiB", "failed"},
 	memory:  {"KiB/%s", "RSS MiB", "ratio", "%ss", "failed"},
 }
 
@@ -167,7 +167,7 @@ func (r result) row(name string) []string {
 	speed := middle(0, func(s sample) float64 { return s.Done / s.Elapsed.Seconds() })
 	switch r.figure {
 	case latency:
-		return []string{cost, cell(0, func(s sample) float64 { return micros(s.P50) }), cell(1, func(s sample) float64 { return s.cost(cpu) }), ratio, speed, rss, failures}
+		return []string{cost, fmt.Sprintf("%.0f", micros(p99OfAll(samples))), cell(0, func(s sample) float64 { return micros(s.P50) }), cell(1, func(s sample) float64 { return s.cost(cpu) }), ratio, speed, rss, failures}
 	case memory:
 		return []string{cost, rss, ratio, middle(0, func(s sample) float64 { return s.Done }), failures}
 	}

@@ -49,6 +49,16 @@ func each(samples []sample, number func(sample) float64) []float64 {
 	return out
 }
 
+// p99OfAll is that of the requests of all samples together.
+func p99OfAll(samples []sample) time.Duration {
+	var all []time.Duration
+	for _, s := range samples {
+		all = append(all, s.Delays...)
+	}
+	slices.Sort(all)
+	return quantile(all, 0.99)
+}
+
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // cost is a sample's figure in a scenario: what ratios compare.

@@ -18,6 +18,12 @@ type target struct {
 	contender
 	process            *child
 	HTTP, HTTPS, Admin string // addresses
+	lent               bool   // the process is the site's, which stops it
+}
+
+// direct is the backend itself in the place of a proxy.
+func (b *bench) direct() *target {
+	return &target{contender: contender{Name: "direct"}, process: b.site.backend, HTTP: b.site.Small, lent: true}
 }
 
 // start runs a contender in a new folder and returns when it answers requests for both hosts. The caller stops it.
@@ -64,6 +70,9 @@ func (b *bench) start(ctx context.Context, c contender, how scenario) (*target, 
 }
 
 func (t *target) stop() {
+	if t.lent {
+		return
+	}
 	t.process.stop()
 	_ = os.RemoveAll(t.process.dir)
 }

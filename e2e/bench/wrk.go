@@ -13,8 +13,9 @@ type load struct {
 	Done     float64 // requests, handshakes, messages, connections or GiB
 	Failed   int64   // what should have been done and was not, or was answered wrongly
 	Elapsed  time.Duration
-	P50, P99 time.Duration // zero unless the scenario is about them
-	Release  func()        // not nil: ends what must last until memory has been read
+	P50, P99 time.Duration   // zero unless the scenario is about them; P99 is the median of the windows' (see paced)
+	Delays   []time.Duration // of all requests, sorted; nil unless the scenario is about them
+	Release  func()          // not nil: ends what must last until memory has been read
 }
 
 // connections is how many a load keeps busy.
