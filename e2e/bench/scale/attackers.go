@@ -50,7 +50,7 @@ func slowHead(ctx context.Context, i int) error {
 
 func slowBody(ctx context.Context, i int) error {
 	return onConn(ctx, i, "80", func(conn net.Conn) error {
-		if _, err := fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n\r\n", othersHost); err != nil {
+		if _, err := fmt.Fprintf(conn, "POST /attacked/upload HTTP/1.1\r\nHost: %s\r\nContent-Length: 1000000\r\n\r\n", othersHost); err != nil {
 			return err
 		}
 		return untilClosed(conn)
@@ -60,7 +60,7 @@ func slowBody(ctx context.Context, i int) error {
 // slowReader reads nothing; that it was reset it learns when it tries to write.
 func slowReader(ctx context.Context, i int) error {
 	return onConn(ctx, i, "80", func(conn net.Conn) error {
-		if _, err := fmt.Fprintf(conn, "GET /endless HTTP/1.1\r\nHost: %s\r\n\r\n", othersHost); err != nil {
+		if _, err := fmt.Fprintf(conn, "GET /attacked/endless HTTP/1.1\r\nHost: %s\r\n\r\n", othersHost); err != nil {
 			return err
 		}
 		for pauseOr(ctx, 500*time.Millisecond) {
@@ -82,6 +82,12 @@ func headerBomb(ctx context.Context, i int) error {
 
 func silent(port string) func(context.Context, int) error {
 	return func(ctx context.Context, i int) error { return onConn(ctx, i, port, untilClosed) }
+}
+
+// insistent says nothing either, and comes again when it is turned away.
+func insistent(ctx context.Context, i int) error {
+	defer pauseOr(ctx, 50*time.Millisecond)
+	return onConn(ctx, i, "80", untilClosed)
 }
 
 // onHTTP2 is onConn with HTTP/2 over TLS begun; nothing is read unless do does.

@@ -55,7 +55,7 @@ func openFiles() int {
 }
 
 func rest(ctx context.Context, b *bench, s *site, kind idle, t *table) error {
-	u, err := s.usher(ctx, b, "--keep-alive", "10m")
+	u, err := s.usher(ctx, b, "--keep-alive", "10m", "--max-connections", fmt.Sprint(openFiles()-1))
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ type bench struct {
 	dir     string // removed at the end
 	sizes   []int  // numbers of Ingresses
 	profile string // folder for CPU profiles of changes; "" for none
+	attack  string // part of the names of the attacks that are wanted; "" is all
 }
 
 func (b *bench) log(format string, args ...any) {
@@ -51,11 +52,15 @@ type program struct {
 	chosen  []measurement
 	out     string
 	profile string
+	attack  string
 	sizes   []int
 	further string // flags that a reader has to give too, to measure the same
 }
 
 func main() {
+	if status, played := play(context.Background()); played {
+		os.Exit(status)
+	}
 	p, err := parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "scale:", err)
@@ -76,6 +81,7 @@ func parse(args []string) (*program, error) {
 	sizes := flags.String("sizes", "1000,10000,20000", "numbers of Ingresses for files and api")
 	flags.StringVar(&p.out, "out", "e2e/bench/SCALE.md", "Markdown file whose sections are written anew")
 	flags.StringVar(&p.profile, "profile", "", "folder for CPU profiles of Usher while objects change")
+	flags.StringVar(&p.attack, "attack", "", "of the attacks only those with this in their names")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
@@ -88,6 +94,9 @@ func parse(args []string) (*program, error) {
 	}
 	if *sizes != flags.Lookup("sizes").DefValue {
 		p.further = " -sizes " + *sizes
+	}
+	if p.attack != "" {
+		p.further += fmt.Sprintf(" -attack %q", p.attack)
 	}
 	for _, m := range measurements() {
 		if *only == "" || slices.Contains(strings.Split(*only, ","), m.name) {
@@ -142,7 +151,7 @@ func (p *program) measure(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	b := &bench{dir: dir, sizes: p.sizes, profile: p.profile}
+	b := &bench{dir: dir, sizes: p.sizes, profile: p.profile, attack: p.attack}
 	var failed error
 	for _, m := range p.chosen {
 		text, err := m.run(ctx, b)

@@ -37,6 +37,14 @@ func (l latency) quantile(q float64) time.Duration {
 func (l latency) p50() string { return millis(l.quantile(.50)) }
 func (l latency) p99() string { return millis(l.quantile(.99)) }
 
+// worst is how much longer the p99 became.
+func (l latency) worse(than latency) string {
+	if than.quantile(.99) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f", float64(l.quantile(.99))/float64(than.quantile(.99)))
+}
+
 func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 
 // askOthers asks for the others' host at a constant rate for so long.

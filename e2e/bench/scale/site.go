@@ -24,17 +24,15 @@ type site struct {
 // pods is how many backends a site has: the kernel takes long to find a free port for the ten-thousandth connection to one address.
 const pods = 10
 
-// openSite serves the others' host, which answers shortly, reads any body, upgrades on /upgrade and has no end on /endless.
+// openSite serves the others' host, which answers shortly, reads any body and upgrades on /upgrade; below /attacked is what attackers ask for.
 func openSite(b *bench) (*site, error) {
 	dir, err := os.MkdirTemp(b.dir, "site-")
 	if err != nil {
 		return nil, err
 	}
-	var addresses []string
-	for i := range pods {
-		addresses = append(addresses, fmt.Sprintf("10.244.1.%d", 1+i))
-	}
-	objects := []any{class(), service("others"), slice("others", addresses...), ingress("others", rule(othersHost, path("/", "others")))}
+	addresses := othersAddresses()
+	objects := []any{class(), service("others"), slice("others", addresses...), service("attacked"), slice("attacked", attackedAddresses()...),
+		ingress("others", rule(othersHost, path("/", "others"), path("/attacked", "attacked")))}
 	if err := writeList(dir, "site.json", objects); err != nil {
 		return nil, err
 	}
@@ -44,17 +42,45 @@ func openSite(b *bench) (*site, error) {
 		_, _ = io.WriteString(w, "others")
 	})
 	mux.HandleFunc("/upgrade", upgrade)
-	mux.HandleFunc("/endless", endless)
 	s := &site{dir: dir}
+	if err := s.serve(addresses, mux); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func othersAddresses() []string { return podAddresses(1) }
+
+// attackedAddresses are of the Pods that attackers ask for. They run with the attackers: an answer without end costs whoever writes it.
+func attackedAddresses() []string { return podAddresses(2) }
+
+func podAddresses(network int) []string {
+	var out []string
+	for i := range pods {
+		out = append(out, fmt.Sprintf("10.244.%d.%d", network, 1+i))
+	}
+	return out
+}
+
+// openAttacked serves them.
+func openAttacked() (*site, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/attacked/upload", func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) })
+	mux.HandleFunc("/attacked/endless", endless)
+	s := &site{}
+	return s, s.serve(attackedAddresses(), mux)
+}
+
+func (s *site) serve(addresses []string, handler http.Handler) error {
 	for _, address := range addresses {
-		backend, err := cluster.StartBackend("others", address+":8080", mux)
+		backend, err := cluster.StartBackend("others", address+":8080", handler)
 		if err != nil {
 			s.close()
-			return nil, err
+			return err
 		}
 		s.backends = append(s.backends, backend)
 	}
-	return s, nil
+	return nil
 }
 
 func (s *site) close() {

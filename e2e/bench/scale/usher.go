@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,10 +36,16 @@ type usher struct {
 
 // startUsher returns when the process is ready.
 func startUsher(ctx context.Context, dir string, flags ...string) (*usher, error) {
+	return startBy(ctx, dir, nil, flags...)
+}
+
+// startBy is startUsher by a program that becomes Usher, such as taskset.
+func startBy(ctx context.Context, dir string, by []string, flags ...string) (*usher, error) {
 	flags = append([]string{"serve", "--bind-address", usherAddress, "--admin-address", usherAddress, "--http-port", "80", "--https-port", "443",
 		"--admin-port", "10254", "--shutdown-delay", "0", "--shutdown-grace-period", "1s", "--access-log=false", "--update-status=false", "--profiling"}, flags...)
 	_ = os.Remove(dir + "/usher.log")
-	cmd := exec.Command(os.Getenv(binaryVariable), flags...)
+	words := slices.Concat(by, []string{os.Getenv(binaryVariable)}, flags)
+	cmd := exec.Command(words[0], words[1:]...)
 	u := &usher{started: time.Now()}
 	var err error
 	if u.process, err = cluster.StartProcess(dir, "usher", cmd); err != nil {
