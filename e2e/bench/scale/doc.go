@@ -10,6 +10,10 @@
 // CPU time and memory are read from /proc. Everything runs in a network namespace of its own, on all cores of the machine, the load and
 // the API server too: what is a time here is an upper bound.
 //
+// Attacks are the exception: what is attacked has a core to itself, attackers are a process of their own with the least priority on the
+// others, so that what others wait for is what is attacked and not the attackers' own use of a processor. nginx suffers the same attacks,
+// where there is one. See role.go.
+//
 // The CPU time of a change is taken while nobody asks for anything. At rest it is that of 100 changes, 40 ms apart, divided by 100. In
 // the churn it is that of a window of it, less that of as long a window without, divided by the changes that were made in it: Usher
 // gathers those of a burst, so each is cheaper than one at rest. It was once taken from two windows under load: what 500 requests a
