@@ -68,7 +68,7 @@ func attackFor(ctx context.Context, a attack, dir string) error {
 		return err
 	}
 	defer s.close()
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	in := bufio.NewReader(os.Stdin)
 	if _, err := in.ReadString('\n'); err != nil {
 		return err
@@ -76,7 +76,7 @@ func attackFor(ctx context.Context, a attack, dir string) error {
 	lasted, end := begin(ctx, a, dir)
 	_, _ = io.Copy(io.Discard, in)
 	err = end()
-	fmt.Println(lasted())
+	fmt.Fprintln(os.Stdout, lasted())
 	return err
 }
 

@@ -37,7 +37,7 @@ func (l latency) quantile(q float64) time.Duration {
 func (l latency) p50() string { return millis(l.quantile(.50)) }
 func (l latency) p99() string { return millis(l.quantile(.99)) }
 
-// worst is how much longer the p99 became.
+// worse is how much longer the p99 became.
 func (l latency) worse(than latency) string {
 	if than.quantile(.99) == 0 {
 		return ""

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -38,7 +39,10 @@ func playRole(ctx context.Context, words []string) error {
 	switch {
 	case words[0] == "attacks" && len(words) >= 2:
 		text, err := attackTable(ctx, &bench{dir: words[1], attack: strings.Join(words[2:], " ")})
-		fmt.Print(text)
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(os.Stdout, text)
 		return err
 	case words[0] == "attacker" && len(words) == 3:
 		n, err := strconv.Atoi(words[2])
