@@ -18,7 +18,8 @@ package http1
 // that must read more, because its head or body is not complete or it may
 // hijack the connection, is therefore left to serve, outside the callback.
 //
-// Elsewhere (TLS) the wait is a read of one byte, and serve does the rest.
+// Elsewhere (TLS) the wait is a read of one byte, and serve does the rest; see
+// direct.attempt for where it waits.
 
 // await serves what can be served at once, and returns true when serve has to
 // go on with what is in the exchange; false ends the connection.
@@ -53,7 +54,7 @@ func (c *serverConn) awaitOnce() error {
 	if c.wire.raw != nil {
 		return c.wire.raw.Read(c.readyFn)
 	}
-	n, err := c.wire.conn.Read(c.first[:])
+	n, err := c.wire.readOnce(c.first[:])
 	if n == 1 {
 		c.x = takeExchange(c)
 		c.x.in.buf[0] = c.first[0]

@@ -156,6 +156,16 @@ func (s *Server) Serve(l net.Listener) error {
 // the first request may be incomplete, so complete it before.
 func (s *Server) ServeConn(c net.Conn) {
 	s.prepare()
+	if conn := s.newConn(c); s.remember(conn) {
+		conn.serve()
+	} else {
+		_ = c.Close()
+	}
+}
+
+// newConn is apart because what it needs of the stack would stay there for the
+// connection's life.
+func (s *Server) newConn(c net.Conn) *serverConn {
 	conn := &serverConn{server: s, given: c}
 	conn.wire.open(c)
 	conn.readyFn = conn.ready
@@ -169,11 +179,7 @@ func (s *Server) ServeConn(c net.Conn) {
 	if s.ConnContext != nil {
 		conn.ctx = s.ConnContext(conn.ctx, c)
 	}
-	if !s.remember(conn) {
-		_ = c.Close()
-		return
-	}
-	conn.serve()
+	return conn
 }
 
 func (s *Server) remember(c *serverConn) bool {

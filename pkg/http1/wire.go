@@ -53,6 +53,8 @@ type wire struct {
 	conn net.Conn
 	raw  syscall.RawConn // of a plain socket, else nil
 	peer syscall.RawConn // of the socket below conn, for peeking only; may be nil
+	// below is what conn, TLS, reads from, if reads can wait there; see direct.attempt.
+	below *direct
 
 	readSet  int64 // the deadline set on conn; 0 none
 	writeSet int64
@@ -85,6 +87,9 @@ func (w *wire) open(c net.Conn) {
 		w.peer = peerSocket(c)
 	}
 	w.tryFn = w.tryRead
+	if w.below = directBelow(c); w.below != nil {
+		w.tryFn = w.tryCoded
+	}
 }
 
 // plainConn looks through a wrapper that only adds addresses. A type that
@@ -219,11 +224,15 @@ func (w *wire) ask(say func() error, p []byte, from, limit int64) (int, error) {
 }
 
 func (w *wire) readOnce(p []byte) (int, error) {
-	if w.raw == nil {
+	raw := w.raw
+	if w.below != nil {
+		raw = w.below.raw
+	}
+	if raw == nil {
 		return w.conn.Read(p)
 	}
 	w.p = p
-	err := w.raw.Read(w.tryFn)
+	err := raw.Read(w.tryFn)
 	w.p = nil
 	if err != nil {
 		return 0, err
@@ -264,6 +273,15 @@ func (w *wire) tryRead(fd uintptr) bool {
 			return true
 		}
 	}
+}
+
+// tryCoded is tryRead where TLS is above the socket.
+func (w *wire) tryCoded(fd uintptr) bool {
+	w.n, w.err = w.below.attempt(fd, w.conn, w.p)
+	if w.n > 0 {
+		w.err = nil // it comes again
+	}
+	return w.err == nil || !wouldBlock(w.err)
 }
 
 // armWrite makes sure that a write started now has at least d, and that the

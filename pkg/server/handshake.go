@@ -14,23 +14,25 @@ import (
 	"github.com/usher-ingress/usher/pkg/http1"
 )
 
-// handshake ends TLS, within its time limit and in the connection's own goroutine, so that a slow client delays nobody.
-func (s *Server) handshake(conn net.Conn, config *tls.Config) (*tls.Conn, bool) {
+// handshake ends TLS, within its time limit and in the connection's own goroutine, so that a slow client delays nobody. It returns what
+// the two sides agreed to speak: asking the connection later takes room on the stack of everything that follows.
+func (s *Server) handshake(conn net.Conn, config *tls.Config) (secure *tls.Conn, protocol string, ok bool) {
 	_ = conn.SetDeadline(time.Now().Add(s.limits.Handshake))
-	secure := tls.Server(http1.Direct(conn), config)
+	secure = tls.Server(http1.Direct(conn), config)
 	err := secure.Handshake()
 	if err != nil {
 		s.observer.HandshakeDone(cause(err))
 		answerPlain(err)
-		return nil, false
+		return nil, "", false
 	}
-	if secure.ConnectionState().DidResume {
+	state := secure.ConnectionState()
+	if state.DidResume {
 		s.observer.HandshakeDone(handshakeResumed)
 	} else {
 		s.observer.HandshakeDone(handshakeOK)
 	}
 	_ = conn.SetDeadline(time.Time{})
-	return secure, true
+	return secure, state.NegotiatedProtocol, true
 }
 
 // answerPlain tells a client that sent plain HTTP to the TLS port what it did; everybody types that URL once.

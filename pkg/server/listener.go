@@ -122,11 +122,11 @@ func (l *listener) rescue() {
 // serveTLS ends TLS and serves what the two sides agreed to speak.
 func (l *listener) serveTLS(conn net.Conn, begun func()) {
 	s := l.server
-	secure, ok := s.handshake(conn, l.tls)
+	secure, protocol, ok := s.handshake(conn, l.tls)
 	begun()
 	switch {
 	case !ok:
-	case secure.ConnectionState().NegotiatedProtocol == "h2":
+	case protocol == "h2":
 		s.http2.ServeConn(secure)
 	default:
 		s.engine(s.secure).ServeConn(secure)
