@@ -6,7 +6,7 @@ CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/usher-tools
 BENCHFLAGS ?=
 CONFORMANCEFLAGS ?=
 # Allocations and memory, which the race detector would distort, are counted without it.
-BUDGETS := ./pkg/http1 ./pkg/pool ./pkg/proxy ./pkg/route
+BUDGETS := ./pkg/http1 ./pkg/pool ./pkg/proxy ./pkg/route ./pkg/server
 FUZZTIME ?= 30s
 
 GOLANGCI_LINT := $(CACHE)/golangci-lint-v2.15.0

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -68,4 +69,64 @@ func TestDirectFailures(t *testing.T) {
 	if pipe, _ := net.Pipe(); Direct(pipe) != pipe {
 		t.Error("what has no socket was wrapped")
 	}
+}
+
+// A read above TLS waits below it, and goes on in the middle of a record.
+func TestReadingTLSWaitsBelow(t *testing.T) {
+	near, far := pair(t)
+	secure := tls.Server(Direct(near), &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
+	peer := tls.Client(dribble{far}, &tls.Config{InsecureSkipVerify: true})
+	shaken := make(chan error, 1)
+	go func() { shaken <- peer.Handshake() }()
+	if err := errors.Join(secure.Handshake(), <-shaken); err != nil {
+		t.Fatal(err)
+	}
+	var w wire
+	w.open(secure)
+	if w.below == nil {
+		t.Fatal("the socket below TLS is not found")
+	}
+	p := make([]byte, 64)
+	if n, err := w.read(p, after(now(), 20*time.Millisecond), nil); n != 0 || !isTimeout(err) {
+		t.Errorf("with nothing to read: %d, %v", n, err)
+	}
+	said := make(chan error, 1)
+	go func() {
+		for range 50 { // records whose bytes come one by one
+			_, err := io.WriteString(peer, "hello")
+			if err != nil {
+				said <- err
+				return
+			}
+		}
+		said <- peer.Close()
+	}()
+	var got []byte
+	for {
+		n, err := w.read(p, never, nil)
+		got = append(got, p[:n]...)
+		if err != nil {
+			if err != io.EOF {
+				t.Error(err)
+			}
+			break
+		}
+	}
+	if want := bytes.Repeat([]byte("hello"), 50); !bytes.Equal(got, want) {
+		t.Errorf("read %q", got)
+	}
+	if err := <-said; err != nil {
+		t.Error(err)
+	}
+}
+
+// dribble writes one byte at a time.
+type dribble struct{ net.Conn }
+
+func (d dribble) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		_, err = d.Conn.Write(p[n : n+1])
+		n++
+	}
+	return n, err
 }

@@ -46,7 +46,7 @@ func (l tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := tls.Server(c, l.config)
+	t := tls.Server(Direct(c), l.config) // as package server does
 	return t, t.Handshake()
 }
 
