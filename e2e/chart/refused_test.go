@@ -25,6 +25,7 @@ func TestRefused(t *testing.T) {
 		"no time to end":         {`controller: {terminationGracePeriodSeconds: 20}`, `controller.terminationGracePeriodSeconds 20: want more than 25`},
 		"no time after the hook": {`controller: {terminationGracePeriodSeconds: 30, lifecycle: {preStop: {sleep: {seconds: 10}}}}`, `want more than 35`},
 		"a flag with a value":    {`controller: {extraArgs: {publish-service: a/b}}`, `controller.extraArgs.publish-service: set controller.publishService instead`},
+		"a flag from a label":    {`controller: {extraArgs: {zone: a}}`, `controller.extraArgs.zone: set controller.podLabels, topology.kubernetes.io/zone, instead`},
 		"its other name":         {`controller: {extraArgs: {healthz-port: 10255}}`, `controller.extraArgs.healthz-port: set controller.metrics.port instead`},
 		"template":               {`controller: {customTemplate: {configMapName: mine, configMapKey: nginx.tmpl}}`, `controller.customTemplate: Usher has no templates`},
 		"modules":                {`controller: {extraModules: [{name: opentelemetry}]}`, `controller.extraModules: Usher loads no modules`},

@@ -34,6 +34,7 @@ admin-address: controller.healthCheckHost
 healthz-host: controller.healthCheckHost
 shutdown-delay: controller.shutdownDelay
 shutdown-grace-period: controller.terminationGracePeriodSeconds
+zone: 'controller.podLabels, topology.kubernetes.io/zone,'
 {{- end -}}
 
 {{- define "usher.args" -}}
@@ -113,6 +114,7 @@ shutdown-grace-period: controller.terminationGracePeriodSeconds
 {{- with .healthCheckHost }}
 - --admin-address={{ . }}
 {{- end }}
+- --zone=$(POD_ZONE)
 - --shutdown-delay={{ .shutdownDelay }}
 - --shutdown-grace-period={{ include "usher.gracePeriod" $ }}
 {{- range $flag, $value := .extraArgs }}

@@ -110,6 +110,9 @@ spec:
       valueFrom: {fieldRef: {fieldPath: metadata.name}}
     - name: POD_NAMESPACE
       valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+    # Kubernetes gives Pods this label of their node since 1.35; it is empty before, and hints for zones are not followed then.
+    - name: POD_ZONE
+      valueFrom: {fieldRef: {fieldPath: "metadata.labels['topology.kubernetes.io/zone']"}}
     {{- with include "usher.memoryLimit" $ }}
     - {name: GOMEMLIMIT, value: {{ . }}}
     {{- end }}
