@@ -309,6 +309,11 @@ func (p *parser) unsupported(key *Key, value string, origin Origin) Problem {
 		p.write().RegexPaths = true
 	}
 	restricts := key.Bad == DenyAccess && !isOff(value)
+	if restricts && admitsEverybody(key, value) {
+		restricts = false
+		problem.Reason = IneffectiveAnnotation
+		problem.Message = fmt.Sprintf("%s %q has no effect: it lets everybody in", key.ID(), value)
+	}
 	if isSnippet(key) && !restricts {
 		if directive := restriction(value); directive != "" {
 			restricts = true

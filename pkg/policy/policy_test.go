@@ -145,6 +145,27 @@ func TestRestrictionsFailClosed(t *testing.T) {
 	}
 }
 
+// TestListOfEverybodyClosesNothing: cert-manager's challenges come with the first of these.
+func TestListOfEverybodyClosesNothing(t *testing.T) {
+	for value, open := range map[string]bool{
+		"0.0.0.0/0,::/0": true, "::/0, 10.0.0.0/8, 0.0.0.0/0": true,
+		"0.0.0.0/0": false, "::/0": false, "10.0.0.0/8": false, "0.0.0.0/0,::/0,everybody": false, "0.0.0.0,::": false, "::ffff:0.0.0.0/0,::/0": false,
+	} {
+		for _, name := range []string{"whitelist-source-range", "allowlist-source-range"} {
+			set, problems := parseOne("nginx.ingress.kubernetes.io/"+name, value)
+			if (set.Deny == "") != open || len(problems) != 1 || problems[0].Error == open {
+				t.Errorf("%s %q: deny %q, problems %+v", name, value, set.Deny, problems)
+			}
+		}
+	}
+	if set, _ := parseOne("nginx.ingress.kubernetes.io/denylist-source-range", "0.0.0.0/0,::/0"); set.Deny == "" {
+		t.Error("who keeps everybody out lets everybody in")
+	}
+	if set, _ := ParseConfigMap(Default(), Input{Object: Ref{"ConfigMap", "usher", "usher"}, Values: map[string]string{"whitelist-source-range": "0.0.0.0/0,::/0"}}); set.Deny != "" {
+		t.Error("a global list of everybody closes everything")
+	}
+}
+
 func TestOursWinsOverTheirs(t *testing.T) {
 	set, problems := Parse(Default(), Input{Object: ingress, Prefixes: []string{"usher.dev/", "nginx.ingress.kubernetes.io/"},
 		Values: map[string]string{"usher.dev/proxy-body-size": "2m", "nginx.ingress.kubernetes.io/proxy-body-size": "4m", "kubernetes.io/ingress.class": "x"}})

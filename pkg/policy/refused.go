@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // Options that are recognised and not honoured, in three groups: those that need nothing here, those a later release brings, and
 // those Usher will never execute. One that restricts access closes its paths rather than being skipped.
@@ -56,6 +59,26 @@ func unsupportedKeys() []Key {
 		later: "auth-type auth-secret auth-url satisfy allowlist-source-range whitelist-source-range " +
 			"denylist-source-range secure-backends grpc-backend",
 	})...)
+}
+
+// admitsEverybody tells whether an option is a list of who gets in that has every address, so that not honouring it opens nothing.
+// cert-manager gives such a one to the Ingresses by which it proves that a host is yours, lest a global list close them.
+func admitsEverybody(key *Key, value string) bool {
+	switch key.ID() {
+	case "allowlist-source-range", "whitelist-source-range":
+	default:
+		return false
+	}
+	var v4, v6 bool
+	for entry := range strings.SplitSeq(value, ",") {
+		prefix, err := netip.ParsePrefix(strings.TrimSpace(entry))
+		if err != nil {
+			return false
+		}
+		all := prefix.Bits() == 0
+		v4, v6 = v4 || all && prefix.Addr().Is4(), v6 || all && prefix.Addr().Is6()
+	}
+	return v4 && v6
 }
 
 func unsupportedConfigMapKeys(later string) []Key {
