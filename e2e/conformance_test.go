@@ -5,6 +5,7 @@ package e2e
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,9 @@ func TestConformance(t *testing.T) {
 	}
 	_, version, _ := s.run("version")
 	version, _, _ = strings.Cut(strings.TrimSpace(version), ",")
+	if commit, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output(); err == nil {
+		version += ", commit " + strings.TrimSpace(string(commit))
+	}
 	r := conformance.Report{Controller: version, Setting: "Behind a real API server, by `make conformance`", Date: time.Now()}
 	for _, f := range features {
 		t.Run(f.Name, func(t *testing.T) {
