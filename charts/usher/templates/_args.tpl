@@ -129,7 +129,10 @@ zone: 'controller.podLabels, topology.kubernetes.io/zone,'
 {{/* "yes" when certificates are ordered. */}}
 {{- define "usher.acme" -}}
 {{- with .Values.controller.acme -}}
-{{- if or .email (eq .ca "internal") }}yes{{ end -}}
+{{- if or .email (eq .ca "internal") }}yes
+{{- else if or .ca .fallbackCA .writeSecrets .externalAccount.keyID .dns.server }}
+{{- fail "controller.acme.email: want the address under which the CA reaches you; without it no certificate is ordered, whatever else controller.acme has" }}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

@@ -9,10 +9,11 @@
 {{- include "usher.name" . -}}
 {{- end -}}
 
+{{/* 48 bytes at most, so that a Service's name has 63 with the longest suffix, -defaultbackend. */}}
 {{- define "usher.fullname" -}}
 {{- $name := include "usher.name" . -}}
 {{- $full := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
-{{- default $full .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- default $full .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "usher.namespace" -}}
