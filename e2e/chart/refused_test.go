@@ -51,6 +51,17 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestClosed: a key that closes everything is told with what it does.
+func TestClosed(t *testing.T) {
+	const closes = "every path of every Ingress answers 503 until this is gone: controller.config.block-cidrs."
+	if notes := render(t, "--set", "controller.config.block-cidrs=192.0.2.0/24").Notes; !strings.Contains(notes, closes) {
+		t.Error(notes)
+	}
+	if notes := render(t, "--set", "controller.config.enable-modsecurity=false").Notes; strings.Contains(notes, "answers 503") {
+		t.Error(notes)
+	}
+}
+
 // TestLongNames: a name that a person gives may be too long for what is made of it.
 func TestLongNames(t *testing.T) {
 	release := render(t, "--set", "fullnameOverride="+strings.Repeat("long-name-", 7)+",defaultBackend.enabled=true,defaultBackend.image.repository=a/b,controller.service.internal.enabled=true")
@@ -77,6 +88,8 @@ func TestWarnings(t *testing.T) {
 		"none may be unavailable": {`controller: {maxUnavailable: 0}`, `no node that has one can be drained`},
 		"other Pods' labels": {`controller: {affinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: a/b,
 			labelSelector: {matchLabels: {app.kubernetes.io/name: ingress-nginx}}}]}}}`, `WARNING: controller.affinity: labels of ingress-nginx's Pods are selected there`},
+		"a key of the ConfigMap":      {`controller: {config: {use-gzip: "true"}}`, `not honoured by this release, see docs/configmap.md: controller.config.use-gzip.`},
+		"fields for applications":     {`controller: {proxySetHeaders: {X-Region: eu}}`, `docs/configmap.md: controller.proxySetHeaders.`},
 		"a scope that is none":        {`controller: {scope: {namespace: shop}}`, `WARNING: controller.scope.namespace shop counts with controller.scope.enabled only`},
 		"two scopes":                  {`controller: {scope: {enabled: true, namespaceSelector: team=shop}}`, `WARNING: controller.scope.namespaceSelector team=shop does not count`},
 		"a program that is not there": {`controller: {lifecycle: {preStop: {exec: {command: [sh, -c, sleep 15]}}}}`, `WARNING: controller.lifecycle.preStop: the image has no shell`},

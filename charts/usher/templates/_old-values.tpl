@@ -18,6 +18,28 @@ in which those fields are so: {enabled: false} is quiet whatever else an old fil
 {{- end -}}
 {{- end -}}
 
+{{/* Keys of the ConfigMap that Usher knows and does not honour, of those that are set; and those of them that close every path. */}}
+
+{{- define "usher.configNotHonoured" -}}
+{{- $known := .Files.Get "files/config-keys.yaml" | fromYaml -}}
+{{- $found := list -}}
+{{- range $key, $_ := .Values.controller.config -}}
+{{- if has $key (concat $known.ignored $known.closing) }}{{ $found = append $found (printf "controller.config.%s" $key) }}{{ end -}}
+{{- end -}}
+{{- if and .Values.controller.proxySetHeaders (has "proxy-set-headers" $known.ignored) }}{{ $found = append $found "controller.proxySetHeaders" }}{{ end -}}
+{{- if and .Values.controller.addHeaders (has "add-headers" $known.ignored) }}{{ $found = append $found "controller.addHeaders" }}{{ end -}}
+{{- join ", " $found -}}
+{{- end -}}
+
+{{- define "usher.configCloses" -}}
+{{- $known := .Files.Get "files/config-keys.yaml" | fromYaml -}}
+{{- $found := list -}}
+{{- range $key, $value := .Values.controller.config -}}
+{{- if and (has $key $known.closing) (not (has (toString $value | lower) (list "" "0" "f" "false" "off" "0.0.0.0/0,::/0"))) }}{{ $found = append $found (printf "controller.config.%s" $key) }}{{ end -}}
+{{- end -}}
+{{- join ", " $found -}}
+{{- end -}}
+
 {{/* Values that mean the same here, but hold words that only ingress-nginx's Pods, image and metrics know: which those are. */}}
 
 {{- define "usher.strangeSelectors" -}}
