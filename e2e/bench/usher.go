@@ -57,7 +57,8 @@ func setupUsher(c contender, s setting) (command, error) {
 	}
 	args := []string{c.Path, "serve", "--manifests", dir, "--bind-address", "127.0.0.1", "--admin-address", "127.0.0.1",
 		"--http-port", strconv.Itoa(s.HTTPPort), "--https-port", strconv.Itoa(s.HTTPSPort), "--admin-port", strconv.Itoa(s.Port),
-		"--access-log=" + strconv.FormatBool(s.AccessLog), "--keep-alive-requests", "100000000", "--profiling"}
+		"--access-log=" + strconv.FormatBool(s.AccessLog), "--keep-alive-requests", "100000000",
+		"--max-connections", "1000000", "--profiling"} // as the others, which are not told of a limit of open files; idle scenarios have 10,000
 	return command{args: args, env: []string{"GOMAXPROCS=1"}}, nil
 }
 
