@@ -5,7 +5,7 @@ import "net/http"
 // Check tells what keeps a request that came by another version of HTTP from
 // meaning the same in an HTTP/1.1 request line and Host field: a method or a
 // target that is more than one word, a host that is none. It has the reasons
-// of a [Server]. Bytes above 0x7f may stand in the target, as with RawTargets. An Expect that
+// of a [Server]. Bytes above 0x7f may stand in the target, other than there. An Expect that
 // is still there is one that the other version's engine does not know.
 func Check(r *http.Request) *ProtocolError {
 	if !isToken(r.Method) {

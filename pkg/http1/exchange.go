@@ -36,8 +36,6 @@ type exchange struct {
 	response response
 
 	keepUnderscores bool
-	keepProxyField  bool
-	rawTargets      bool
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -46,8 +44,6 @@ var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 func takeExchange(c *serverConn) *exchange {
 	x := exchanges.Get().(*exchange)
 	x.conn, x.limits = c, &c.server.limits
-	x.keepProxyField = c.server.KeepProxyField
-	x.rawTargets = c.server.RawTargets
 	if x.in.buf == nil {
 		x.in.buf = headBuffers.Get().(*[headBuffer]byte)[:]
 		x.body.trailers = x.trailer

@@ -187,10 +187,8 @@ func (x *exchange) ownField(id fieldID, value string) bool {
 		h.expect = value
 	case idUpgrade:
 		h.h2c = h.h2c || offersH2C(value)
-	case idHTTP2Settings:
+	case idHTTP2Settings, idProxy:
 		return true
-	case idProxy:
-		return !x.keepProxyField
 	}
 	return false
 }

@@ -20,14 +20,11 @@ type Server struct {
 	//
 	// Header is as the client sent it, with canonical names, in no order,
 	// without Host, Transfer-Encoding, Trailer, HTTP2-Settings, an Upgrade
-	// that is not valid, and what KeepUnderscores and KeepProxyField say;
-	// Connection and the fields it names are still there. RequestURI is
-	// the target exactly as sent. URL.Path is "*" for OPTIONS *.
+	// that is not valid, Proxy, which CGI-like backends take for the variable
+	// HTTP_PROXY, and what KeepUnderscores says; Connection and the fields it
+	// names are still there. The context holds http.LocalAddrContextKey.
+	// RequestURI is the target exactly as sent. URL.Path is "*" for OPTIONS *.
 	Handler http.Handler
-
-	// ConnContext returns the parent of the contexts of a connection's
-	// requests. The one given holds http.LocalAddrContextKey. Nil: as is.
-	ConnContext func(ctx context.Context, c net.Conn) context.Context
 
 	// ErrorHandler makes the body of the answer to a request that is
 	// refused before Handler sees it; it may set fields of the answer in h
@@ -58,13 +55,6 @@ type Server struct {
 	// an underscore in the name. Without it they are dropped: CGI-like
 	// backends take X_Y for X-Y.
 	KeepUnderscores func() bool
-	// KeepProxyField keeps the field Proxy, which CGI-like backends take
-	// for the variable HTTP_PROXY.
-	KeepProxyField bool
-	// RawTargets accepts bytes above 0x7f in request targets, which RFC
-	// 3986 does not allow and some clients send. Control bytes, spaces and
-	// "#" are refused in any case.
-	RawTargets bool
 
 	setup       sync.Once
 	limits      Limits
@@ -176,9 +166,6 @@ func (s *Server) newConn(c net.Conn) *serverConn {
 		conn.tls = &state
 	}
 	conn.ctx = context.WithValue(context.Background(), http.LocalAddrContextKey, c.LocalAddr())
-	if s.ConnContext != nil {
-		conn.ctx = s.ConnContext(conn.ctx, c)
-	}
 	return conn
 }
 

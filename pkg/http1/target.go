@@ -32,7 +32,7 @@ func (x *exchange) parseTarget(target string) *ProtocolError {
 
 func (x *exchange) checkTarget(target string) *ProtocolError {
 	for i := 0; i < len(target); i++ {
-		if c := target[i]; class[c]&targetChar == 0 && (c < 0x80 || !x.rawTargets) {
+		if c := target[i]; class[c]&targetChar == 0 {
 			return malformed("bad-target", "byte %q in the request target %.80q", c, target)
 		}
 	}
