@@ -16,8 +16,10 @@ import (
 //	meant at 0 us, sent at 0, answered at 9000     9000 us
 //	meant at 50 us, sent at 9000, answered at 9080   9030 us, not 80
 //
-// It is one loop around epoll, since Go's timers are too coarse for a request every 50 us and goroutines would take time from the
-// backend on the same core. It goes before the backend there (see urgent), or it would measure how long the backend lets it wait.
+// Requests go out in groups, one each tick, as many as the rate asks for, and answers are looked for at ticks too: to wake for each costs
+// the core, which is the backend's as well, more than the requests do. When an answer arrived the kernel tells, to the nanosecond (see
+// receive). It is one loop of system calls, since goroutines would take time from the backend; and it goes before the backend on their
+// core (see urgent), or it would measure how long the backend lets it wait.
 //
 // A turn is cut into windows by when requests were meant to be sent, each with a p99 of its own, and the median of them is the figure: what
 // else the machine does disturbs some windows, not the most. What a proxy itself does seldom, the collector of a Go program for instance, is
@@ -30,8 +32,8 @@ type paced struct {
 	conns    map[int]*pacedConn
 	idle     []*pacedConn
 	waiting  []time.Duration // when the requests without a connection were meant to be sent
-	begin    time.Time
-	next     time.Duration // when the next request is meant to be sent, from begin
+	begin    time.Time       // without a monotonic clock, since the kernel tells the time of day
+	next     time.Duration   // when the next request would be sent, from begin, if not at the end of its tick
 	end      time.Duration
 	delays   [][]time.Duration // of the requests of each window
 	failed   int64
@@ -112,6 +114,7 @@ func (p *paced) first(c *pacedConn, port int) error {
 		syscall.SetsockoptTimeval(c.fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &patience),
 		syscall.SetsockoptTimeval(c.fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &patience),
 		syscall.SetsockoptInt(c.fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
+		syscall.SetsockoptInt(c.fd, syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS, 1),
 		syscall.Connect(c.fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}),
 	)
 	if err != nil {
@@ -163,32 +166,31 @@ func answerLength(b []byte) (int, error) {
 	return end + 4 + body, nil
 }
 
+// pace is the time between two groups.
+const pace = 200 * time.Microsecond
+
 // run is the loop. After the end it waits a second for the answers still out; those that do not come count as failed.
 func (p *paced) run(ctx context.Context) error {
 	defer urgent()()
-	p.begin = time.Now()
+	p.begin = time.Now().Round(0)
 	events := make([]syscall.EpollEvent, connections)
 	for ctx.Err() == nil && len(p.conns) > 0 {
 		now := time.Since(p.begin)
-		for ; p.next <= now && p.next < p.end; p.next += p.interval {
-			p.waiting = append(p.waiting, p.next)
+		n, err := epollNow(p.epoll, events)
+		if err != nil && !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("epoll: %w", err)
+		}
+		for _, e := range events[:max(0, n)] {
+			p.read(p.conns[int(e.Fd)])
+		}
+		for ; p.next.Truncate(pace)+pace <= now && p.next < p.end; p.next += p.interval {
+			p.waiting = append(p.waiting, p.next.Truncate(pace)+pace)
 		}
 		p.dispatch()
 		if over := now >= p.end; over && (len(p.idle) == len(p.conns) || now > p.end+time.Second) {
 			break
 		}
-		pause := max(0, p.next-time.Since(p.begin))
-		if p.next >= p.end {
-			pause = 10 * time.Millisecond
-		}
-		n, err := epollWait(p.epoll, events, pause)
-		if err != nil && !errors.Is(err, syscall.EINTR) {
-			return fmt.Errorf("epoll: %w", err)
-		}
-		now = time.Since(p.begin)
-		for _, e := range events[:max(0, n)] {
-			p.read(p.conns[int(e.Fd)], now)
-		}
+		pause(pace - time.Since(p.begin)%pace)
 	}
 	p.failed += int64(len(p.waiting) + len(p.conns) - len(p.idle))
 	return ctx.Err()
@@ -201,17 +203,17 @@ func (p *paced) dispatch() {
 		p.idle = p.idle[:len(p.idle)-1]
 		c.meant, c.got = p.waiting[0], 0
 		p.waiting = p.waiting[1:]
-		if n, err := rawIO(syscall.SYS_WRITE, c.fd, p.request); err != nil || n < len(p.request) {
+		if n, err := send(c.fd, p.request); err != nil || n < len(p.request) {
 			p.lose(c)
 		}
 	}
 }
 
-func (p *paced) read(c *pacedConn, now time.Duration) {
+func (p *paced) read(c *pacedConn) {
 	if c == nil {
 		return
 	}
-	n, err := rawIO(syscall.SYS_READ, c.fd, p.buf[:])
+	n, at, err := receive(c.fd, p.buf[:])
 	if errors.Is(err, syscall.EAGAIN) {
 		return
 	}
@@ -227,7 +229,7 @@ func (p *paced) read(c *pacedConn, now time.Duration) {
 		return
 	}
 	w := min(int(c.meant/window), len(p.delays)-1)
-	p.delays[w] = append(p.delays[w], now-c.meant)
+	p.delays[w] = append(p.delays[w], at.Sub(p.begin)-c.meant)
 	p.idle = append(p.idle, c)
 }
 

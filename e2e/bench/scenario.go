@@ -52,7 +52,7 @@ func scenarios() []scenario {
 		{name: "download-tls", title: "100 MiB download over TLS", unit: "GiB", figure: bulk, run: downloadTLS, note: "One connection."},
 		{name: "upload", title: "100 MiB upload", unit: "GiB", figure: bulk, run: upload, note: "One connection, plain HTTP, Content-Length; nothing is buffered to disk."},
 		{name: "latency", title: "Latency at a fixed rate", unit: "request", figure: latency, direct: true, prepare: findRate, run: pacedLoad,
-			note: "Half of the first proxy's peak (the median of three turns of wrk), plain HTTP, 64 connections, measured from when each request was meant to be sent. " +
+			note: "Half of the first proxy's peak (the median of three turns of wrk), plain HTTP, 64 connections, in groups 0.2 ms apart, measured from when each request was meant to be sent. " +
 				"`p99` is the median of that of windows of half a second, `p99 of all` that of the requests of all rounds together. `direct` is the same load without a proxy: " +
 				"what machine, load and backend themselves add (its CPU and RSS are the backend's)."},
 		{name: "idle", title: "Idle connections", unit: "connection", figure: memory, fresh: true, run: idlePlain,

@@ -28,24 +28,45 @@ func urgent() (undo func()) {
 	}
 }
 
-// rawIO is read or write on a socket that does not block.
-func rawIO(call uintptr, fd int, p []byte) (int, error) {
-	n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+// send is write on a socket that does not block.
+func send(fd int, p []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
 	if errno != 0 {
 		return 0, errno
 	}
 	return int(n), nil
 }
 
-// epollPwait2 is epoll_wait with a time-out in nanoseconds (Linux 5.11); its number is the same on all architectures.
-const epollPwait2 = 441
+// receive reads from a socket that has SO_TIMESTAMPNS and does not block, and tells when the kernel got the last of what it read.
+func receive(fd int, p []byte) (int, time.Time, error) {
+	var control [64]byte
+	to := syscall.Iovec{Base: unsafe.SliceData(p)}
+	to.SetLen(len(p))
+	message := syscall.Msghdr{Iov: &to, Iovlen: 1, Control: &control[0]}
+	message.SetControllen(len(control))
+	n, _, errno := syscall.RawSyscall(syscall.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&message)), syscall.MSG_DONTWAIT)
+	if errno != 0 {
+		return 0, time.Time{}, errno
+	}
+	at := time.Now().Round(0)
+	if header := (*syscall.Cmsghdr)(unsafe.Pointer(&control[0])); message.Controllen >= syscall.SizeofCmsghdr && header.Type == syscall.SO_TIMESTAMPNS {
+		stamp := (*syscall.Timespec)(unsafe.Pointer(&control[syscall.CmsgLen(0)]))
+		at = time.Unix(stamp.Unix())
+	}
+	return int(n), at, nil
+}
 
-func epollWait(epoll int, events []syscall.EpollEvent, pause time.Duration) (int, error) {
-	timeout := syscall.NsecToTimespec(int64(pause))
-	n, _, errno := syscall.RawSyscall6(epollPwait2, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)),
-		uintptr(unsafe.Pointer(&timeout)), 0, 0)
+// epollNow is epoll_wait without waiting.
+func epollNow(epoll int, events []syscall.EpollEvent) (int, error) {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
 	return int(n), nil
+}
+
+// pause sleeps, as a real-time thread to within microseconds. A signal may end it early.
+func pause(d time.Duration) {
+	length := syscall.NsecToTimespec(int64(d))
+	_, _, _ = syscall.RawSyscall(syscall.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&length)), 0, 0)
 }
