@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"html"
 	"net/http"
 	"strconv"
 	"strings"
@@ -124,13 +125,13 @@ func (p Page) Render(accept string, h http.Header) []byte {
 	title := strconv.Itoa(p.Status) + " " + text
 	b := []byte("<!doctype html>\n<title>" + title + "</title>\n<h1>" + title + "</h1>\n")
 	if p.Text != "" {
-		b = append(b, "<p>"+escapeHTML(p.Text)+"</p>\n"...)
+		b = append(b, "<p>"+html.EscapeString(p.Text)+"</p>\n"...)
 	}
 	if p.Reason != "" {
-		b = append(b, "<p>Reason: <code>"+escapeHTML(p.Reason)+"</code></p>\n"...)
+		b = append(b, "<p>Reason: <code>"+html.EscapeString(p.Reason)+"</code></p>\n"...)
 	}
 	if p.ID != "" {
-		b = append(b, "<p>Request: <code>"+escapeHTML(p.ID)+"</code></p>\n"...)
+		b = append(b, "<p>Request: <code>"+html.EscapeString(p.ID)+"</code></p>\n"...)
 	}
 	return append(b, "<hr>usher\n"...)
 }
@@ -144,10 +145,6 @@ func prefersJSON(accept string) bool {
 	}
 	html := strings.Index(accept, "text/html")
 	return json >= 0 && (html < 0 || json < html)
-}
-
-func escapeHTML(s string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&#34;", "'", "&#39;").Replace(s)
 }
 
 // reasonFor is reasonOf, but for a call whose time is over: that ended it, whatever the endpoint then did.
