@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -130,9 +131,7 @@ func TestInterimOfACall(t *testing.T) {
 // A body that was not read can be sent to another endpoint although RoundTrip
 // closed it.
 func TestUnreadBodyGoesElsewhere(t *testing.T) {
-	gone := listen(t)
-	_ = gone.Close()
-	dead := &Transport{Dial: dialTo(gone.Addr().String())}
+	dead := &Transport{Dial: func(context.Context) (net.Conn, error) { return nil, syscall.ECONNREFUSED }}
 	alive := &Transport{Dial: dialTo(serve(t, &Server{Handler: http.HandlerFunc(echo)}))}
 	front := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if e := roundTripError(t, dead, r, nil); e.Sent {
