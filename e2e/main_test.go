@@ -23,7 +23,9 @@ func TestMain(m *testing.M) {
 	if traffic.IsPod() {
 		os.Exit(traffic.RunPod())
 	}
-	cluster.Main(tests{m}, func() error { return errors.Join(buildUsher(), buildInterop(), buildChart(), buildPebble()) })
+	cluster.Main(tests{m}, func() error {
+		return errors.Join(buildUsher(), buildInterop(), buildChart(), buildPebble(), buildH2spec())
+	})
 }
 
 // buildUsher builds the program with the race detector and leaves its path in
