@@ -45,7 +45,7 @@ type ServerTimeouts struct {
 	FirstByte time.Duration // from accepting to the first byte; 30 s; then closed silently
 	Head      time.Duration // from the first byte of a head to its end; 30 s; then 408
 	BodyIdle  time.Duration // between two reads of a body; 60 s; then 408
-	WriteIdle time.Duration // without progress in writing; 60 s (up to a quarter more); then reset
+	WriteIdle time.Duration // without progress in writing; 60 s; then reset
 	KeepAlive time.Duration // between two requests; 75 s; then closed silently
 	Linger    time.Duration // how long a refused client may go on sending before it is cut off; 5 s
 }

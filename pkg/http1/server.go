@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -158,6 +159,7 @@ func (s *Server) ServeConn(c net.Conn) {
 func (s *Server) newConn(c net.Conn) *serverConn {
 	conn := &serverConn{server: s, given: c}
 	conn.wire.open(c)
+	conn.wire.late = 1 + rand.Int64N(255)
 	conn.readyFn = conn.ready
 	conn.watch.conn = conn
 	conn.remote = c.RemoteAddr().String()

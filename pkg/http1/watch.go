@@ -81,8 +81,8 @@ func (w *watch) look() {
 	switch {
 	case !same || turn&watchRunning == 0:
 		w.period = w.conn.server.watchEvery
-	case w.conn.bodyDone.Load():
-		if w.gone() {
+	default:
+		if w.conn.bodyDone.Load() && w.gone() {
 			w.conn.cancel(context.Canceled)
 		}
 		w.period = min(2*w.period, watchMost)

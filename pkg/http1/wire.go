@@ -46,9 +46,9 @@ var past = time.Unix(1, 0)
 // is already set is left alone while it is earlier than the wanted one: when
 // it fires, the wanted one is looked at again and the read goes on. Write
 // deadlines cannot be resumed that way (a TLS record would be torn), so they
-// are set a quarter later than wanted, and only when less than the wanted
-// time is left. A limit is therefore never missed; a write limit may fire up
-// to a quarter late.
+// are set an eighth to a quarter later than wanted, and only when less than
+// the wanted time is left. A limit is therefore never missed; one of a client
+// may fire late, see spread.
 type wire struct {
 	conn net.Conn
 	raw  syscall.RawConn // of a plain socket, else nil
@@ -58,6 +58,7 @@ type wire struct {
 
 	readSet  int64 // the deadline set on conn; 0 none
 	writeSet int64
+	late     int64 // in 1/256 of the most; see spread
 	// The handler set a deadline by itself (http.ResponseController).
 	ownRead, ownWrite atomic.Bool
 	// stop interrupts whoever reads or writes; see interrupt.
@@ -147,14 +148,25 @@ func (w *wire) resume() {
 }
 
 func (w *wire) setRead(limit int64) {
-	_ = w.conn.SetReadDeadline(timeOf(limit))
+	_ = w.conn.SetReadDeadline(timeOf(w.spread(limit)))
 	w.readSet = limit
 	if limit == never {
 		w.readSet = 0
 	}
 }
 
-// armRead makes sure that a deadline no later than limit is set.
+// spread is a time up to an eighth of the wait later than limit, on a client's
+// connection and the same share for its whole life. Clients that came together would
+// otherwise be late together, and whoever asks for something has to wait while
+// thousands of them are ended.
+func (w *wire) spread(limit int64) int64 {
+	if w.late == 0 || limit == never {
+		return limit
+	}
+	return limit + max(0, limit-now())>>3*w.late>>8
+}
+
+// armRead makes sure that a deadline for limit is set, or an earlier one.
 func (w *wire) armRead(limit int64) {
 	if w.ownRead.Load() || limit == never && w.readSet == 0 {
 		return
@@ -299,7 +311,7 @@ func (w *wire) armWrite(d time.Duration) {
 	}
 	wanted := now() + int64(d)
 	if slack := int64(d / 4); w.writeSet < wanted || w.writeSet > wanted+slack {
-		w.writeSet = wanted + slack
+		w.writeSet = wanted + slack/2 + slack/2>>8*w.late
 		_ = w.conn.SetWriteDeadline(timeOf(w.writeSet))
 	}
 }

@@ -43,13 +43,16 @@ const (
 // listener must outlive a moment of overload.
 func (l *listener) accept() {
 	defer l.Close()
-	backoff := firstBackoff
+	backoff, crowd := firstBackoff, newCrowd()
 	for {
 		conn, err := l.AcceptTCP()
 		switch {
 		case err == nil:
 			backoff = firstBackoff
 			l.admit(conn)
+			if crowd.pushes(time.Now()) {
+				l.server.wait(crowdPause)
+			}
 		case errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded):
 			return
 		default:
