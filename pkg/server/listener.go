@@ -93,6 +93,7 @@ func (s *Server) wait(d time.Duration) bool {
 func (l *listener) serve(socket *net.TCPConn) {
 	s := l.server
 	s.observer.ConnectionOpened(l.name)
+	boundUnsent(socket)
 	s.conns.add(socket, l.name)
 	defer s.conns.remove(socket, l.name)
 	defer socket.Close()
