@@ -85,7 +85,7 @@ func attackTable(ctx context.Context, b *bench) (string, error) {
 		"attackers have, but where it is what bounds them. Others: %[2]d requests a second for %[3]s without and %[4]s with the attack, over connections that they keep.\n\n"+
 		"What is attacked has core %[5]s to itself (GOMAXPROCS is 1, nginx has one worker). Others and their backends run on core %[6]s, and there too, with the least priority (nice 19), the attackers and "+
 		"the backends that they ask for. CPU is of the time of the attack, of one core. \"Lasted\" is the longest that a connection was left open. \"Times\" is the p99 under attack divided by that before. "+
-		"nginx has the same limits and as many connections, see [scale/nginx.conf](scale/nginx.conf); no time of it is like one of the tenant's, whose Ingresses another program would have to write into its "+
+		"nginx has the same timeouts, and room for all connections even where Usher is told to refuse some, see [scale/nginx.conf](scale/nginx.conf); no time of it is like one of the tenant's, whose Ingresses another program would have to write into its "+
 		"configuration.%[7]s\n\n%[8]s", limitFlag, othersRate, quietBefore, attackTime, lastCore(), otherCores(), without, t), nil
 }
 
