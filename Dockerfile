@@ -6,7 +6,7 @@
 # The program is the same, byte for byte, as that of `make release VERSION=v1.2.3` with the same Go. Without a container engine,
 # `make image` writes the same image as a tar file.
 
-ARG GO=1.26.8
+ARG GO=1.27.4
 FROM --platform=$BUILDPLATFORM golang:${GO}-alpine AS build
 WORKDIR /src
 COPY go.mod go.sum ./

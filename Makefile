@@ -16,7 +16,8 @@ SBOM := $(CACHE)/cyclonedx-gomod-v1.10.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-# How programs are built that others get: the same source gives the same bytes.
+# How programs are built that others get: the same source gives the same bytes, with the toolchain that go.mod names.
+TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 RELEASE := -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
 
 .DEFAULT_GOAL := help
@@ -69,13 +70,13 @@ endif
 
 image: ## write bin/usher-image.tar, the image for amd64 and arm64 as an OCI layout; needs no container engine
 	for arch in amd64 arm64; do \
-		CGO_ENABLED=0 GOARCH=$$arch $(GO) build $(RELEASE) -o bin/usher-linux-$$arch ./cmd/usher || exit; \
+		GOTOOLCHAIN=$(TOOLCHAIN) CGO_ENABLED=0 GOARCH=$$arch $(GO) build $(RELEASE) -o bin/usher-linux-$$arch ./cmd/usher || exit; \
 	done
 	$(GO) run ./e2e/image/build -name usher:$(VERSION) -o bin/usher-image.tar amd64=bin/usher-linux-amd64 arm64=bin/usher-linux-arm64
 
 release: $(SBOM) ## write dist/, all files of the release VERSION: programs, SBOMs, image, chart, checksums
 	CGO_ENABLED=0 $(GO) build -C e2e/helm -trimpath -o $(CURDIR)/bin/helm helm.sh/helm/v4/cmd/helm
-	.ci/release $(VERSION) dist $(SBOM) bin/helm
+	GOTOOLCHAIN=$(TOOLCHAIN) .ci/release $(VERSION) dist $(SBOM) bin/helm
 
 clean: ## remove what the tasks have built here; the caches stay
 	rm -rf bin dist

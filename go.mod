@@ -2,6 +2,8 @@ module github.com/usher-ingress/usher
 
 go 1.26.0
 
+toolchain go1.27.4
+
 require (
 	github.com/caddyserver/certmagic v0.25.6
 	github.com/fsnotify/fsnotify v1.10.1

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
+	"regexp"
 	"testing"
 )
 
@@ -103,5 +105,22 @@ func unpack(t *testing.T, archive []byte) map[string][]byte {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// TestToolchain: the Dockerfile and `make release` use one version of Go, so that their programs are the same.
+func TestToolchain(t *testing.T) {
+	module, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dockerfile, err := os.ReadFile("../../Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`(?m)^toolchain go(\S+)$`).FindSubmatch(module)
+	used := regexp.MustCompile(`(?m)^ARG GO=(\S+)$`).FindSubmatch(dockerfile)
+	if named == nil || used == nil || !bytes.Equal(named[1], used[1]) {
+		t.Errorf("go.mod names toolchain %q, the Dockerfile Go %q: want the same version", named, used)
 	}
 }
