@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 
@@ -41,6 +42,7 @@ func newDataPlane(s *service, c *cluster, accessLog io.Writer) (*dataPlane, erro
 	}
 	if d.lines = s.flags.logs.lines(accessLog); d.lines != nil {
 		po.Log = d.lines
+		s.metrics.LogDropsFrom(d.lines.Dropped)
 	}
 	d.proxy = proxy.New(po)
 	s.metrics.EndpointsFrom(d.states)
@@ -51,10 +53,11 @@ func newDataPlane(s *service, c *cluster, accessLog io.Writer) (*dataPlane, erro
 // requests that hold the last Table do without.
 func (d *dataPlane) settle(*route.Table) { d.proxy.Settle() }
 
-func (d *dataPlane) close() {
+// close lets go of endpoints and writes the rest of the access log, as much of it as is read until ctx ends.
+func (d *dataPlane) close(ctx context.Context) {
 	d.pool.Close()
 	if d.lines != nil {
-		_ = d.lines.Flush()
+		_ = d.lines.Flush(ctx)
 	}
 }
 

@@ -83,6 +83,7 @@ type service struct {
 	admin        *admin.Admin
 	adminAt      net.Listener
 	draining     atomic.Bool
+	graceEnds    time.Time // when a shutdown has to be over; set by drain
 	parts        server.Group
 }
 
@@ -218,11 +219,16 @@ func (s *service) run(stop *stopper) error {
 		return s.drain(stop)
 	}, func(error) { cancel() })
 	err := s.parts.Run()
-	s.dataPlane.close()
+	last, done := context.WithTimeout(stop.atOnce, max(time.Until(s.graceEnds), lastLines))
+	defer done()
+	s.dataPlane.close(last)
 	s.log.Info("stopped", zap.Error(err))
 	_ = s.log.Sync()
 	return err
 }
+
+// lastLines is how long the reader of the access log has at least for the rest of it.
+const lastLines = time.Second
 
 // drain ends serving with manners. When the delay is half over, and load balancers have most likely noticed, clients are asked to
 // connect anew. It returns when nothing is in flight any more, or when time is up.
@@ -235,6 +241,7 @@ func (s *service) drain(stop *stopper) error {
 		s.server.Farewell()
 	}
 	wait(stop.atOnce, delay-delay/2)
+	s.graceEnds = time.Now().Add(grace)
 	ctx, cancel := context.WithTimeout(stop.atOnce, grace)
 	defer cancel()
 	if err := s.server.Drain(ctx); err != nil {

@@ -18,6 +18,7 @@ type connections struct {
 	streams    *prometheus.CounterVec
 	carried    *prometheus.CounterVec
 	states     *states
+	dropped    *atomic.Pointer[func() uint64]
 }
 
 // states asks for the connections when it is scraped.
@@ -43,7 +44,14 @@ func newConnections(m *Metrics) connections {
 			"services. The reason is empty, or why none of it was passed on.", "kind", "reason"),
 		carried: m.counters("stream_bytes_total", "Bytes of such connections: received from clients, or sent to them.", "kind", "direction"),
 		states:  &states{},
+		dropped: &atomic.Pointer[func() uint64]{},
 	}
+	dropped := m.describe("counter", "access_log_dropped_total", "Lines of the access log that were dropped, since whoever reads stdout was so slow that 4 MiB of them were waiting.")
+	m.collected([]*prometheus.Desc{dropped}, func(out chan<- prometheus.Metric) {
+		if ask := c.dropped.Load(); ask != nil {
+			out <- prometheus.MustNewConstMetric(dropped, prometheus.CounterValue, float64((*ask)()))
+		}
+	})
 	desc := m.describe("gauge", "connections", "Client connections open now, by state: handshake (PROXY header, TLS), active (a request in flight), "+
 		"idle, upgraded (WebSocket and the like).", "listener", "state")
 	m.collected([]*prometheus.Desc{desc}, func(out chan<- prometheus.Metric) {
@@ -60,6 +68,9 @@ func newConnections(m *Metrics) connections {
 func (m *Metrics) ConnectionsFrom(ask func(tell func(listener, state string, count int64))) {
 	m.connections.states.ask.Store(&ask)
 }
+
+// LogDropsFrom sets who is asked at each scrape how many lines of the access log were dropped.
+func (m *Metrics) LogDropsFrom(ask func() uint64) { m.connections.dropped.Store(&ask) }
 
 // ConnectionOpened counts an accepted connection.
 func (m *Metrics) ConnectionOpened(listener string) {

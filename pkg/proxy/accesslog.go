@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"io"
 	"strconv"
-	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -16,71 +14,6 @@ const (
 	JSON  Format = iota // one object a line
 	Nginx               // ingress-nginx's default line, for parsers that are there already
 )
-
-// LineLog is an AccessLog that writes lines. They are gathered and written together, at the latest after flushAfter.
-type LineLog struct {
-	out    io.Writer
-	render func([]byte, *Record) []byte
-
-	mu    sync.Mutex
-	buf   []byte
-	timer *time.Timer
-	timed bool // the timer runs
-}
-
-const (
-	flushAfter = 500 * time.Millisecond
-	flushSize  = 64 << 10
-)
-
-// NewLineLog returns a LineLog that writes to out. Flush it at the end.
-func NewLineLog(out io.Writer, f Format) *LineLog {
-	l := &LineLog{out: out, render: appendJSONRecord, buf: make([]byte, 0, flushSize+4<<10)}
-	if f == Nginx {
-		l.render = appendNginxRecord
-	}
-	return l
-}
-
-// Log implements AccessLog.
-func (l *LineLog) Log(r *Record) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.buf = l.render(l.buf, r)
-	if len(l.buf) >= flushSize {
-		_ = l.write()
-		return
-	}
-	if l.timed {
-		return
-	}
-	l.timed = true
-	if l.timer == nil {
-		l.timer = time.AfterFunc(flushAfter, func() { _ = l.Flush() })
-		return
-	}
-	l.timer.Reset(flushAfter)
-}
-
-// Flush writes what was gathered.
-func (l *LineLog) Flush() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-	l.timed = false
-	return l.write()
-}
-
-func (l *LineLog) write() error {
-	if len(l.buf) == 0 {
-		return nil
-	}
-	_, err := l.out.Write(l.buf)
-	l.buf = l.buf[:0]
-	return err
-}
 
 // appendJSONRecord renders a record. Names are those of nginx's variables where there is one.
 func appendJSONRecord(b []byte, r *Record) []byte {

@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -75,7 +76,7 @@ func newLoop(t testing.TB, options ...func(*route.Table, *route.Route)) *loop {
 		_ = s.Close()
 		connections.Close()
 		_ = backend.Close()
-		_ = log.Flush()
+		_ = log.Flush(context.Background())
 	})
 	l := &loop{conn: conn, buffer: make([]byte, 4<<10)}
 	l.request = []byte("GET /path/to/page?query=1 HTTP/1.1\r\nHost: app.test\r\nUser-Agent: wrk\r\nAccept: */*\r\nAccept-Encoding: gzip\r\n\r\n")
