@@ -3,8 +3,11 @@ package pool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +62,91 @@ func TestUnknownName(t *testing.T) {
 	var dns *net.DNSError
 	if _, _, err := n.lookup(context.Background(), "db.test"); !errors.As(err, &dns) {
 		t.Errorf("no addresses: %v", err)
+	}
+}
+
+// TestAFailureIsKeptForAMoment: a name that does not resolve costs one question a second, and is asked for again after that.
+func TestAFailureIsKeptForAMoment(t *testing.T) {
+	a := &answers{err: errors.New("name server is down")}
+	n := newNames(a)
+	now := time.Unix(0, 0)
+	n.now = func() time.Time { return now }
+	for range 100 {
+		if _, _, err := n.lookup(t.Context(), "db.test"); !errors.Is(err, a.err) {
+			t.Fatalf("%v", err)
+		}
+	}
+	if a.asked != 1 {
+		t.Errorf("asked %d times", a.asked)
+	}
+	now = now.Add(failedTTL)
+	a.err, a.addrs = nil, []netip.Addr{netip.MustParseAddr("10.0.0.1")}
+	if addrs, _, err := n.lookup(t.Context(), "db.test"); err != nil || len(addrs) != 1 || a.asked != 2 {
+		t.Errorf("%v %v, asked %d times", addrs, err, a.asked)
+	}
+}
+
+// TestUnusedNamesAreForgotten: a tenant who goes through names leaves none behind, while one in use stays, also when it is old.
+func TestUnusedNamesAreForgotten(t *testing.T) {
+	n := newNames(&answers{addrs: []netip.Addr{netip.MustParseAddr("10.0.0.1")}})
+	now := time.Unix(0, 0)
+	n.now = func() time.Time { return now }
+	for i := range 10_000 {
+		now = now.Add(time.Second)
+		for _, host := range []string{"used.test", fmt.Sprintf("n%d.test", i)} {
+			if _, _, err := n.lookup(t.Context(), host); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if most := int((unusedFor + unusedFor/10) / time.Second); len(n.known) > most+2 {
+		t.Errorf("%d names are known, want at most %d", len(n.known), most+2)
+	}
+	if n.known["used.test"] == nil || n.known["n0.test"] != nil {
+		t.Error("the wrong ones were forgotten")
+	}
+}
+
+// slow is a Resolver that takes until it is released.
+type slow struct {
+	asked   atomic.Int64
+	release chan struct{}
+}
+
+func (s *slow) Lookup(ctx context.Context, _ string) ([]netip.Addr, time.Duration, error) {
+	s.asked.Add(1)
+	select {
+	case <-s.release:
+		return []netip.Addr{netip.MustParseAddr("10.0.0.1")}, time.Minute, nil
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+}
+
+// TestALookupEndsWithItsRequest: whether it began the question or waits for another's; the question itself goes on for who still waits.
+func TestALookupEndsWithItsRequest(t *testing.T) {
+	s := &slow{release: make(chan struct{})}
+	n := newNames(s)
+	canceled, cancel := context.WithCancel(t.Context())
+	var gone, patient sync.WaitGroup
+	for range 2 {
+		gone.Go(func() {
+			if _, _, err := n.lookup(canceled, "db.test"); dialCause(err) != Canceled {
+				t.Errorf("%v, want the end of the request", err)
+			}
+		})
+	}
+	patient.Go(func() {
+		if addrs, _, err := n.lookup(t.Context(), "db.test"); err != nil || len(addrs) != 1 {
+			t.Errorf("%v %v", addrs, err)
+		}
+	})
+	cancel()
+	gone.Wait()
+	close(s.release)
+	patient.Wait()
+	if s.asked.Load() != 1 {
+		t.Errorf("asked %d times", s.asked.Load())
 	}
 }
 
