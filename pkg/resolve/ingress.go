@@ -317,7 +317,7 @@ func declaredPath(p *networkingv1.HTTPIngressPath) (path string, kind route.Path
 		why = "want no empty elements (\"//\")"
 	case hasDots(written):
 		why = "want no \".\" or \"..\" elements"
-	case strings.Contains(path, "%2F"):
+	case strings.Contains(strings.ToUpper(written), "%2F"):
 		why = "want no encoded slash (\"%2F\")"
 	}
 	return path, kind, why

@@ -6,8 +6,12 @@ import "errors"
 var ErrBadPath = errors.New("malformed path")
 
 // Normalize gives the form of a request path that routes are matched on, as nginx does: percent-decoded once, duplicate slashes
-// merged, dot segments resolved (RFC 3986 section 5.2.4). "%2F" stays encoded, so that an encoded slash never splits a segment, and
-// "%25" too, so that the result is unambiguous. A path that is already normal is returned as it is, without allocating.
+// merged, dot segments resolved (RFC 3986 section 5.2.4). "%2F" is decoded like all else: an endpoint that decodes the path reads a
+// slash there, so "/x/..%2Fadmin" must meet what stands before "/admin". "%252F" becomes the text "%2F", which is not a slash.
+// A path that is already normal is returned as it is, without allocating.
+//
+// The result is decoded text: a "%" in it is a character, and it must not be decoded again. What is sent to endpoints is the
+// client's own bytes.
 //
 // It fails on "..", above the root, on "%00", and on a "%" not followed by two hex digits. The query must have been cut off.
 func Normalize(path string) (string, error) {
@@ -98,16 +102,11 @@ func decode(path string) ([]byte, error) {
 		if !ok1 || !ok2 {
 			return nil, ErrBadPath
 		}
-		switch c := high<<4 | low; c {
-		case 0:
+		c := high<<4 | low
+		if c == 0 {
 			return nil, ErrBadPath
-		case '/':
-			out = append(out, "%2F"...)
-		case '%':
-			out = append(out, "%25"...)
-		default:
-			out = append(out, c)
 		}
+		out = append(out, c)
 		i += 2
 	}
 	return out, nil

@@ -1,0 +1,83 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// TestEncodedPathsAreGuarded: what an endpoint reads as a closed path is closed, however the client encodes it, and what goes to an
+// endpoint is the target as it was sent.
+func TestEncodedPathsAreGuarded(t *testing.T) {
+	s := folderScene(t)
+	s.backend("web")
+	s.route("open", "encoded.example", "/", "web")
+	s.ingress("closed", `rules: [{host: encoded.example, http: {paths: [{path: /admin, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]`,
+		`nginx.ingress.kubernetes.io/whitelist-source-range: 203.0.113.0/24`)
+	u := s.usher()
+	for _, path := range []string{
+		"/admin", "/admin/x", "/%61dmin", "//admin", "/%2Fadmin", "/%2fadmin", "/x/..%2Fadmin", "/x/%2e%2e%2fadmin", "/admin%2Fusers", "/x%2F..%2Fadmin/",
+		"/admin%2f", "/x/%2E%2E/admin", "/.%2Fadmin",
+	} {
+		u.expect("http://encoded.example"+path, "503 unsupported-annotation")
+		u.explains("http://encoded.example"+path, "503 unsupported-annotation")
+	}
+	for _, path := range []string{"/%252Fadmin", "/x/..%252Fadmin", "/administrator", "/admin%252F", `/%5Cadmin`, "/admin/..%2Fx", "/a%2Fb"} {
+		if a := u.expect("http://encoded.example"+path, "web"); a.echo.Path != path {
+			t.Errorf("%s arrived as %s", path, a.echo.Path)
+		}
+	}
+	for _, path := range []string{"/..%2Fadmin", "/%2e%2e%2fadmin", "/admin%00", "/admin%2"} {
+		if got := u.ask("GET " + path + " HTTP/1.1\r\nHost: encoded.example\r\nConnection: close\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 400 ") {
+			t.Errorf("%s is answered by %q", path, got)
+		}
+	}
+}
+
+// explains fails the test unless the replica explains a GET of a URL as wanted: status and reason, and the Location of a redirect.
+func (u *usher) explains(target, want string) {
+	u.t.Helper()
+	response, err := http.Get(u.admin + "/debug/explain?format=json&url=" + url.QueryEscape(target))
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var said struct {
+		Answer struct {
+			Status           int
+			Reason, Location string
+		}
+	}
+	if err := json.NewDecoder(response.Body).Decode(&said); err != nil {
+		u.t.Fatal(err)
+	}
+	got := strings.TrimSpace(fmt.Sprintf("%d %s %s", said.Answer.Status, said.Answer.Reason, said.Answer.Location))
+	if got != want {
+		u.t.Errorf("%s is explained as %q, want %q", target, got, want)
+	}
+}
+
+// ask sends a request as it stands and returns the whole answer.
+func (u *usher) ask(request string) string {
+	u.t.Helper()
+	conn, err := net.Dial("tcp", u.address+":80")
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, request); err != nil {
+		u.t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	return string(answer)
+}
