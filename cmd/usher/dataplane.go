@@ -65,7 +65,7 @@ func (d *dataPlane) close(ctx context.Context) {
 func (d *dataPlane) endpoints() []admin.EndpointState {
 	var all []admin.EndpointState
 	for _, s := range d.pool.Snapshot() {
-		all = append(all, admin.EndpointState{Address: s.Address, Protocol: s.Protocol, State: s.State, InFlight: s.InFlight,
+		all = append(all, admin.EndpointState{Service: s.Service, Address: s.Address, Protocol: s.Protocol, State: s.State, InFlight: s.InFlight,
 			Requests: s.Picks, Failures: s.Failed, Connections: s.Connections, Failing: s.Failures, LastFailure: proxy.LastFailure(&s)})
 	}
 	return all

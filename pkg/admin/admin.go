@@ -49,9 +49,10 @@ type Options struct {
 	Profiling bool
 }
 
-// EndpointState is what the data plane remembers of an address, once for each protocol that is spoken there. An address without one
+// EndpointState is what the data plane remembers of an address of a Service, once for each protocol that is spoken there. An address without one
 // has had no requests.
 type EndpointState struct {
+	Service     string `json:"-"` // "namespace/name"
 	Address     string `json:"-"`
 	Protocol    string `json:"protocol"`
 	State       string `json:"state"` // "ok", or what keeps requests away from it

@@ -52,7 +52,7 @@ func shop() *route.Table {
 			{Name: "*.example.com", Paths: route.NewPaths(nil), Default: path(3, "", 0)},
 		}),
 		Backends: []*route.Backend{
-			{Name: "demo/web:80", Endpoints: []route.Endpoint{
+			{Name: "demo/web:80", Namespace: "demo", Service: "web", Endpoints: []route.Endpoint{
 				{Addr: netip.MustParseAddrPort("10.0.0.1:8080"), Pod: "web-0", Ready: true},
 				{Addr: netip.MustParseAddrPort("10.0.0.2:8080"), Pod: "web-1", Ready: true},
 			}, Draining: []route.Endpoint{{Addr: netip.MustParseAddrPort("10.0.0.3:8080"), Pod: "web-2", Serving: true, Terminating: true}}},
@@ -89,7 +89,7 @@ func live(t *route.Table) *route.Live {
 
 func newAdmin(t *route.Table, change ...func(*Options)) *Admin {
 	o := Options{Tables: live(t), Version: "v1.2.3", Metrics: http.NotFoundHandler(), Endpoints: func() []EndpointState {
-		return []EndpointState{{Address: "10.0.0.1:8080", Protocol: "http", State: "ok", InFlight: 2, Requests: 100, Failures: 1, Connections: 3}}
+		return []EndpointState{{Service: "demo/web", Address: "10.0.0.1:8080", Protocol: "http", State: "ok", InFlight: 2, Requests: 100, Failures: 1, Connections: 3}}
 	}}
 	for _, c := range change {
 		c(&o)
@@ -190,8 +190,9 @@ func TestExplainRemembers(t *testing.T) {
 	got := body(t, ask(newAdmin(shop(), func(o *Options) {
 		o.Endpoints = func() []EndpointState {
 			return []EndpointState{
-				{Address: "10.0.0.1:8080", Protocol: "http", State: "ejected", Failing: 6, LastFailure: policy.EndpointRefused},
-				{Address: "10.0.0.1:8080", Protocol: "h2c", State: "ok"},
+				{Service: "demo/web", Address: "10.0.0.1:8080", Protocol: "http", State: "ejected", Failing: 6, LastFailure: policy.EndpointRefused},
+				{Service: "demo/web", Address: "10.0.0.1:8080", Protocol: "h2c", State: "ok"},
+				{Service: "evil/web", Address: "10.0.0.1:8080", Protocol: "http", State: "ejected", Failing: 99, LastFailure: policy.EndpointReset},
 			}
 		}
 	}), "GET", "/debug/explain?url=https://shop.example.com/"))

@@ -188,7 +188,10 @@ func (a *Admin) explain(w http.ResponseWriter, r *http.Request) {
 		text(w, http.StatusBadRequest, err.Error()+"\n")
 		return
 	}
-	explanation.Remember(a.memory())
+	if b := explanation.Backend; b != nil {
+		service, _, _ := strings.Cut(b.Name, ":")
+		explanation.Remember(a.memory(service))
+	}
 	if wantsJSON(r) {
 		writeJSON(w, explanation)
 		return
@@ -196,11 +199,11 @@ func (a *Admin) explain(w http.ResponseWriter, r *http.Request) {
 	text(w, http.StatusOK, explanation.Text(r.FormValue("verbose") == "true"))
 }
 
-// memory tells how the requests to an address have fared, by the protocol that fares worst.
-func (a *Admin) memory() func(address string) explain.Memory {
+// memory says how the requests to an address of a Service have fared, by the protocol that fares worst.
+func (a *Admin) memory(service string) func(address string) explain.Memory {
 	worst := map[string]explain.Memory{}
 	for _, s := range a.options.Endpoints() {
-		if m, known := worst[s.Address]; !known || s.Failing > m.Failing {
+		if m, known := worst[s.Address]; s.Service == service && (!known || s.Failing > m.Failing) {
 			worst[s.Address] = explain.Memory{State: s.State, Failing: s.Failing, Last: s.LastFailure}
 		}
 	}

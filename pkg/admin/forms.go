@@ -90,9 +90,11 @@ type endpointForm struct {
 }
 
 func (a *Admin) backendsJSON(t *route.Table) []backendForm {
-	seen := map[string][]EndpointState{}
+	type place struct{ service, address string }
+	seen := map[place][]EndpointState{}
 	for _, s := range a.options.Endpoints() {
-		seen[s.Address] = append(seen[s.Address], s)
+		at := place{s.Service, s.Address}
+		seen[at] = append(seen[at], s)
 	}
 	forms := make([]backendForm, 0, len(t.Backends))
 	for _, b := range t.Backends {
@@ -101,7 +103,7 @@ func (a *Admin) backendsJSON(t *route.Table) []backendForm {
 			for i := range endpoints {
 				e := &endpoints[i]
 				form.Endpoints = append(form.Endpoints, endpointForm{Address: e.Address(), Pod: e.Pod, Node: e.Node, Zone: e.Zone,
-					Condition: condition(e), Seen: seen[e.Address()]})
+					Condition: condition(e), Seen: seen[place{b.Namespace + "/" + b.Service, e.Address()}]})
 			}
 		}
 		add(b.Endpoints, readiness)

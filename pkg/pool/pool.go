@@ -51,8 +51,10 @@ func (p Protocol) String() string {
 	return "HTTP"
 }
 
-// Key identifies an endpoint. The same address spoken to in two ways is two endpoints.
+// Key identifies an endpoint. The same address spoken to in two ways is two endpoints, and so is that of two Services: whoever may write
+// an EndpointSlice can name another's Pod there, and what becomes of it then is not to touch the other's requests.
 type Key struct {
+	Service  string // "namespace/name"; empty for what is not a Service's
 	Address  string // "10.0.3.7:8080", "[fd00::7]:8080" or "name.example.com:443"
 	Protocol Protocol
 	TLS      TLS

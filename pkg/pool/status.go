@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 // Status is what is known about an endpoint, for people and metrics.
 type Status struct {
+	Service     string `json:"service"` // "namespace/name"; empty for what is not a Service's
 	Address     string `json:"address"`
 	Protocol    string `json:"protocol"`
 	State       string `json:"state"` // "ok", "failing" while the last requests failed, "ejected", "probing" when its time is over, "unhealthy" by its check
@@ -37,10 +39,7 @@ func (p *Pool) Snapshot() []Status {
 		out = append(out, e.Status())
 	}
 	slices.SortFunc(out, func(a, b Status) int {
-		if c := strings.Compare(a.Address, b.Address); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Protocol, b.Protocol)
+		return cmp.Or(strings.Compare(a.Address, b.Address), strings.Compare(a.Protocol, b.Protocol), strings.Compare(a.Service, b.Service))
 	})
 	return out
 }
@@ -48,7 +47,7 @@ func (p *Pool) Snapshot() []Status {
 // Status returns what is known about the endpoint now.
 func (e *Endpoint) Status() Status {
 	s := Status{
-		Address: e.key.Address, Protocol: e.key.Protocol.String(), State: "ok",
+		Service: e.key.Service, Address: e.key.Address, Protocol: e.key.Protocol.String(), State: "ok",
 		InFlight: e.inFlight.Load(), Picks: e.picks.Load(), Failures: e.failures.Load(), Failed: e.failed.Load(),
 		Cause: Cause(e.cause.Load()),
 	}

@@ -256,7 +256,7 @@ func (b *bindings) firstUse(bound *binding, w way) (m *members, transit bool) {
 }
 
 func (b *bindings) newMembers(backend *route.Backend, w way) *members {
-	key := pool.Key{Protocol: w.protocol, TLS: tlsOf(backend, w.tls)}
+	key := pool.Key{Service: backend.Namespace + "/" + backend.Service, Protocol: w.protocol, TLS: tlsOf(backend, w.tls)}
 	m := &members{
 		backend:   backend,
 		group:     b.pool.Group(backend.Name + " " + key.String()),

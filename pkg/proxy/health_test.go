@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
 )
 
 // TestHealthChecks: an endpoint that answers requests but says that it is not well gets none, until it says that it is.
@@ -98,6 +99,53 @@ func TestConnectionsOfAnEndpoint(t *testing.T) {
 	eventually(t, func() bool { res, _ := r.get("/"); return res.StatusCode == 200 })
 	for _, s := range r.pool.Snapshot() {
 		if s.Failed != 0 || s.Connections > 1 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// TestEjectionStaysWithItsService: two Services name the same Pod. One ejects it, since another of its endpoints is made to look better;
+// the other's requests go on reaching it.
+func TestEjectionStaysWithItsService(t *testing.T) {
+	victim := app(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/fail" {
+			panic(http.ErrAbortHandler) // no answer, at the wish of whoever asks
+		}
+		fmt.Fprint(w, "victim")
+	})
+	spare := func() string {
+		return app(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "spare") })
+	}
+	table := tableOf([]string{victim, spare()}, with(func(s *policy.Set) { s.Retry.Off = true }))
+	theirs := backendOf("evil/app:80", victim, spare(), spare())
+	theirs.Namespace, theirs.Service = "evil", "app"
+	eager := *policy.Default()
+	eager.Health.MaxFails, eager.Health.EjectFor, eager.Retry.Off = 1, time.Hour, true
+	rt := &route.Route{Host: "evil.test", Path: "/", Type: route.Prefix, Policy: &eager, Backend: 1,
+		Ingress: policy.Ref{Kind: "Ingress", Namespace: "evil", Name: "app"}}
+	table.Backends = append(table.Backends, theirs)
+	table.Hosts = route.NewHosts([]*route.Host{table.Hosts.Find("app.test"), {Name: "evil.test", Paths: route.NewPaths([]*route.Route{rt})}})
+	r := newRig(t, table)
+	for range 12 {
+		r.send("GET /fail HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+	}
+	r.log.mu.Lock()
+	ejected := r.log.ejected
+	r.log.mu.Unlock()
+	if ejected == 0 {
+		t.Fatal("the attack does not even eject its own endpoint")
+	}
+	seen := 0
+	for range 10 {
+		if _, body := r.get("/"); body == "victim" {
+			seen++
+		}
+	}
+	if seen != 5 {
+		t.Errorf("%d of 10 requests reach the Pod, want every other one", seen)
+	}
+	for _, s := range r.pool.Snapshot() {
+		if s.Service == "demo/app" && (s.State != "ok" || s.Failed != 0) {
 			t.Errorf("%+v", s)
 		}
 	}

@@ -286,7 +286,7 @@ func TestSessionsOfAnEjectedPod(t *testing.T) {
 		}
 		r.log.mu.Unlock()
 		ill.Store(false)
-		well := r.pool.Endpoint(pool.Key{Address: endpoints[0].Address()})
+		well := r.pool.Endpoint(pool.Key{Service: "demo/app", Address: endpoints[0].Address()})
 		well.Begin()
 		well.End(true)
 		r.pool.Release(well)
