@@ -41,6 +41,43 @@ func TestEncodedPathsAreGuarded(t *testing.T) {
 	}
 }
 
+// TestExternalNamePorts: a port that the Service does not list is dialled by its number; a name that it does not list is 502.
+func TestExternalNamePorts(t *testing.T) {
+	s := folderScene(t)
+	s.listen("outside", "127.0.0.1:18431")
+	s.apply(`{apiVersion: v1, kind: Service, metadata: {name: out}, spec: {type: ExternalName, externalName: localhost, ports: [{name: https, port: 443, targetPort: 18432}]}}`)
+	s.ingress("out", `
+rules:
+- host: external.example
+  http:
+    paths:
+    - {path: /number, pathType: Prefix, backend: {service: {name: out, port: {number: 18431}}}}
+    - {path: /name, pathType: Prefix, backend: {service: {name: out, port: {name: web}}}}
+`)
+	u := s.usher()
+	u.expect("http://external.example/number", "outside")
+	u.expect("http://external.example/name", "502 external-name-port")
+	u.explains("http://external.example/name", "502 external-name-port")
+}
+
+// TestSessionKeyIsRandom: without an IngressClass that has a UID, no two processes have the same key, and a Diagnostic says so.
+func TestSessionKeyIsRandom(t *testing.T) {
+	s := folderScene(t)
+	s.backend("web")
+	s.ingress("web", `rules: [{host: session.example, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}}]`,
+		`nginx.ingress.kubernetes.io/affinity: cookie`)
+	one, two := s.usher(), s.usher()
+	cookie, _, _ := strings.Cut(one.expect("http://session.example/", "web").Header.Get("Set-Cookie"), ";")
+	for u, wantsNew := range map[*usher]bool{one: false, two: true} {
+		u.expect("http://session.example/", "web")
+		got := u.ask("GET / HTTP/1.1\r\nHost: session.example\r\nConnection: close\r\nCookie: " + cookie + "\r\n\r\n")
+		if strings.Contains(got, "Set-Cookie: ") != wantsNew {
+			t.Errorf("%s answers the cookie %q with\n%s", u.name, cookie, got)
+		}
+		u.diagnoses("random-session-key", "--session-key-secret")
+	}
+}
+
 // explains fails the test unless the replica explains a GET of a URL as wanted: status and reason, and the Location of a redirect.
 func (u *usher) explains(target, want string) {
 	u.t.Helper()

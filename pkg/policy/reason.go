@@ -49,6 +49,7 @@ const (
 	BadBackend             Reason = "bad-backend"
 	ResourceBackend        Reason = "resource-backend"
 	ExternalNameRefused    Reason = "external-name-refused"
+	ExternalNamePort       Reason = "external-name-port"
 	BadAnnotation          Reason = "bad-annotation"
 	UnknownAnnotation      Reason = "unknown-annotation"
 	UnsupportedAnnotation  Reason = "unsupported-annotation"
@@ -74,6 +75,7 @@ const (
 	SecretNotWritten       Reason = "secret-not-written"
 	CertificateConflict    Reason = "certificate-conflict"
 	TrustEveryone          Reason = "trusts-every-client"
+	RandomSessionKey       Reason = "random-session-key"
 	BadInput               Reason = "bad-input"
 	UnsupportedProtocol    Reason = "unsupported-protocol"
 	CatchAllDisabled       Reason = "catch-all-disabled"
@@ -157,6 +159,7 @@ func objectReasons() []ReasonDoc {
 		{BadBackend, 503, "The backend of the path names no usable Service.", "Give backend.service a name and a port."},
 		{ResourceBackend, 503, "The backend is a resource reference, which Usher does not serve.", "Use backend.service."},
 		{ExternalNameRefused, 503, "The Service's externalName is one that Ingresses may not reach.", "Use a public name; loopback, link-local and the API server are refused unless --allow-upstream-cidr opens them."},
+		{ExternalNamePort, 502, "The Service of type ExternalName lists no port of the name that the path gives.", "Correct backend.service.port, give the port's number, or add the port to the Service."},
 		{BadAnnotation, 503, "An annotation's value could not be used; where it restricts access, its paths stay closed.", "Correct the value as the message says."},
 		{UnknownAnnotation, 0, "No option of this name exists, under either prefix.", "Correct the name, or remove the annotation."},
 		{UnsupportedAnnotation, 503, "This ingress-nginx option is recognised but not supported by this release.", "Remove it, or wait for the release that supports it; one that restricts access keeps its paths closed (503)."},
@@ -182,6 +185,7 @@ func objectReasons() []ReasonDoc {
 		{SecretNotWritten, 0, "The certificate that ACME gave is not written to the Secret that the Ingress names; it is served all the same.", "Do what the message says; a Secret that Usher did not make is never written."},
 		{CertificateConflict, 0, "Another, older Ingress already gives this host's certificate.", "Use one Secret per host."},
 		{TrustEveryone, 0, "Forwarded headers or PROXY protocol are trusted from every client, which can then choose its own address.", "Set proxy-real-ip-cidr to the addresses of the load balancer."},
+		{RandomSessionKey, 0, "The key of session cookies was made at random at the start, since no IngressClass gives one: other replicas, and the next start, have another.", "Give all replicas one by --session-key-secret, or create the IngressClass."},
 		{BadInput, 0, "A file or document could not be read.", "Correct it as the message says; the objects before it stay in use."},
 		{CatchAllDisabled, 0, "The Ingress takes the traffic of every host, which this controller is told not to accept.", "Give the rule a host, or start Usher without --disable-catch-all."},
 		{NoConfigMap, 0, "The ConfigMap the controller was started with does not exist, so the defaults apply.", "Create it, or correct --configmap."},

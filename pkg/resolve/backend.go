@@ -288,7 +288,7 @@ func (r *Resolver) findBackend(key backendKey) (*route.Backend, []note) {
 	f.service = r.work.snapshot.Services[key.service]
 	f.find()
 	if f.Reason != "" {
-		f.notes = append(f.notes, note{route.Error, f.Reason, f.Detail, "requests that come here answer 503"})
+		f.notes = append(f.notes, note{route.Error, f.Reason, f.Detail, fmt.Sprintf("requests that come here answer %d", f.Reason.Explain().Status)})
 	}
 	return f.Backend, f.notes
 }
@@ -317,7 +317,7 @@ func (f *finding) find() {
 	}
 	f.findProtocol()
 	f.ClientIP = f.service.Spec.SessionAffinity == corev1.ServiceAffinityClientIP
-	if f.service.Spec.Type == corev1.ServiceTypeExternalName {
+	if f.isExternal() {
 		f.findExternal()
 		return
 	}
@@ -326,6 +326,9 @@ func (f *finding) find() {
 
 // findPort finds the port of the Service that the Ingress means.
 func (f *finding) findPort() bool {
+	if f.isExternal() {
+		return f.findExternalPort()
+	}
 	ports := f.service.Spec.Ports
 	for _, match := range []func(*corev1.ServicePort) bool{f.isNamed, f.isTarget} {
 		for i := range ports {
@@ -335,11 +338,11 @@ func (f *finding) findPort() bool {
 			}
 		}
 	}
-	if number, err := strconv.Atoi(f.key.port); err == nil && len(ports) == 0 && f.portless() {
-		f.port = corev1.ServicePort{Port: int32(number)}
+	if number, err := strconv.Atoi(f.key.port); err == nil && len(ports) == 0 && f.service.Spec.ClusterIP == corev1.ClusterIPNone {
+		f.port = corev1.ServicePort{Port: int32(number)} // the endpoints of a headless Service are used as they are
 		return true
 	}
-	f.failPort()
+	f.failPort(policy.NoPort)
 	return false
 }
 
@@ -357,23 +360,18 @@ func (f *finding) isTarget(p *corev1.ServicePort) bool {
 	return true
 }
 
-// portless tells whether the Service may do without ports: its addresses are used as they are.
-func (f *finding) portless() bool {
-	return f.service.Spec.Type == corev1.ServiceTypeExternalName || f.service.Spec.ClusterIP == corev1.ClusterIPNone
-}
-
 func isTCP(p corev1.Protocol) bool { return p == "" || p == corev1.ProtocolTCP }
 
-func (f *finding) failPort() {
+func (f *finding) failPort(reason policy.Reason) {
 	if len(f.service.Spec.Ports) == 0 {
-		f.fail(policy.NoPort, "Service %s has no ports; want port %s", f.key.service, f.key.port)
+		f.fail(reason, "Service %s has no ports; want port %s", f.key.service, f.key.port)
 		return
 	}
 	var has []string
 	for i := range f.service.Spec.Ports {
 		has = append(has, describePort(&f.service.Spec.Ports[i]))
 	}
-	f.fail(policy.NoPort, "Service %s has no TCP port %s; it has %s", f.key.service, f.key.port, strings.Join(has, ", "))
+	f.fail(reason, "Service %s has no TCP port %s; it has %s", f.key.service, f.key.port, strings.Join(has, ", "))
 }
 
 // describePort is "80", "http (80)" or "dns (53/UDP)".

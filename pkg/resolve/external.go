@@ -5,9 +5,32 @@ import (
 	"strconv"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
+
+func (f *finding) isExternal() bool { return f.service.Spec.Type == corev1.ServiceTypeExternalName }
+
+// findExternalPort finds the port to dial. As in ingress-nginx it need not be one that the Service lists, if the Ingress gives its
+// number; a name that the Service does not list means nothing.
+func (f *finding) findExternalPort() bool {
+	ports := f.service.Spec.Ports
+	for i := range ports {
+		if isTCP(ports[i].Protocol) && f.isNamed(&ports[i]) {
+			f.port = ports[i]
+			return true
+		}
+	}
+	number, err := strconv.ParseUint(f.key.port, 10, 16)
+	if err != nil {
+		f.failPort(policy.ExternalNamePort)
+		return false
+	}
+	f.port = corev1.ServicePort{Port: int32(number)}
+	return true
+}
 
 // findExternal gives a Service of type ExternalName its one endpoint: the name with the port's targetPort. The name is resolved when
 // a connection is made, and the addresses it leads to are checked there once more; what can be refused by name is refused here.

@@ -122,6 +122,9 @@ func (r *Resolver) enter(in *ingress) {
 	for _, u := range in.uses {
 		r.backends.acquire(u.key, user{ingress: in, field: u.field})
 	}
+	if in.hasSessions() {
+		r.stickyUsers++
+	}
 	r.tls.enter(in, &r.work)
 	r.enterGuards(in)
 }
@@ -141,11 +144,16 @@ func (r *Resolver) leave(in *ingress) {
 	for _, u := range in.uses {
 		r.backends.release(u.key, in)
 	}
+	if in.hasSessions() {
+		r.stickyUsers--
+	}
 	r.problems.replace(in.tlsDiagnostics, nil)
 	in.tlsDiagnostics = nil
 	r.tls.leave(in, &r.work)
 	r.leaveGuards(in)
 }
+
+func (in *ingress) hasSessions() bool { return in.policy != nil && in.policy.Sticky.On }
 
 // older orders Ingresses by who wins: the older one, then by namespace and name.
 func older(a, b *ingress) int {

@@ -42,6 +42,7 @@ type Options struct {
 	DefaultCertificate object.Key // Secret for names that no other certificate covers
 	ECHSecret          object.Key // keys of Encrypted Client Hello
 	StickySecret       object.Key // key of session cookies; without it the key is derived from the IngressClass
+	SessionKey         []byte     // used where no IngressClass has a UID to derive it from: random, made once for each process
 	DefaultBackend     object.Key // Service for requests that nothing claims; its first port
 
 	// AnnotationPrefixes are strongest first; none means "usher.dev/" and "nginx.ingress.kubernetes.io/".
@@ -93,6 +94,7 @@ type Resolver struct {
 
 	sticky            *policy.StickyKeys
 	stickyDiagnostics []route.Diagnostic
+	stickyUsers       int // Ingresses with session affinity
 
 	table *route.Table
 	work  work

@@ -91,7 +91,7 @@ func answerOf(t *route.Table, r *policy.Request, header fields) string {
 		return status(503, m.Route.Broken)
 	}
 	if b := t.Backend(m.Route); b.Reason != "" {
-		return status(503, b.Reason)
+		return status(b.Reason.Explain().Status, b.Reason)
 	}
 	return withCanary(t, m.Route, header)
 }

@@ -14,7 +14,8 @@ import (
 
 // The keys of session cookies must be the same on every replica and after a restart, without anything being shared at run time. They
 // come from a Secret, where "key" signs and "previous" is accepted as well, so that a key can be rotated. Without one they are derived
-// from the UID of the IngressClass: random, fixed for its life, and known only to who may read the cluster.
+// from the UID of the IngressClass: random, fixed for its life, and known only to who may read the cluster. Where that has none, or does
+// not exist, the key is the process's own, which is reported where sessions are affected.
 
 // stickyKeyLeast is the shortest key that is used, in bytes.
 const stickyKeyLeast = 16
@@ -30,18 +31,39 @@ func (r *Resolver) resolveStickyKeys() {
 }
 
 func (r *Resolver) readStickyKeys() (policy.StickyKeys, []route.Diagnostic) {
+	key, source := r.ownSessionKey()
+	own := policy.StickyKeys{key}
 	name := r.options.StickySecret
 	if name == (object.Key{}) {
-		return policy.StickyKeys{r.derivedKey()}, nil
+		return own, r.reportRandomKey(source)
 	}
 	keys, why := secretKeys(r.work.snapshot.Secrets[name])
 	if why == "" {
 		return keys, nil
 	}
-	return policy.StickyKeys{r.derivedKey()}, []route.Diagnostic{{
+	return own, append(r.reportRandomKey(source), route.Diagnostic{
 		Severity: route.Error, Reason: policy.BadSecret, Origin: policy.Origin{Object: secretRef(name), Field: "data"},
 		Message: fmt.Sprintf("Secret %s, the key of session cookies: %s", name, why),
-		Effect:  "a key derived from the IngressClass is used; sessions signed by the Secret's key move once",
+		Effect:  fmt.Sprintf("a key %s is used; sessions signed by the Secret's key move once", source),
+	})
+}
+
+// The sources of the key that is used without a Secret.
+const (
+	fromClass = "derived from the IngressClass"
+	atRandom  = "made at random by this process"
+)
+
+// reportRandomKey warns of a key that no other replica has, if there are sessions.
+func (r *Resolver) reportRandomKey(source string) []route.Diagnostic {
+	if source != atRandom || r.stickyUsers == 0 {
+		return nil
+	}
+	return []route.Diagnostic{{
+		Severity: route.Warning, Reason: policy.RandomSessionKey,
+		Origin:  policy.Origin{Object: policy.Ref{Kind: "IngressClass", Name: r.options.IngressClass}, Field: "metadata.uid"},
+		Message: "no IngressClass with a UID is this controller's, so the key of session cookies was made at random; give one by --session-key-secret",
+		Effect:  "each replica, and each start, has a key of its own: sessions move when a request reaches another one",
 	}}
 }
 
@@ -63,14 +85,14 @@ func secretKeys(s *corev1.Secret) (policy.StickyKeys, string) {
 	return keys, ""
 }
 
-func (r *Resolver) derivedKey() []byte {
-	sum := sha256.New()
-	fmt.Fprintf(sum, "usher session cookies\x00%s\x00", r.options.ControllerClass)
+// ownSessionKey is the key without a Secret, and where it comes from.
+func (r *Resolver) ownSessionKey() (key []byte, source string) {
 	for _, name := range sortedKeys(r.classes.ours) {
-		if class := r.classes.known[name]; class != nil {
-			fmt.Fprintf(sum, "%s\x00", class.UID)
-			break // the first by name: adding a class must not move sessions more often than it needs to
+		if class := r.classes.known[name]; class != nil && class.UID != "" {
+			// The first by name: adding a class must not move sessions more often than it needs to.
+			sum := sha256.Sum256(fmt.Appendf(nil, "usher session cookies\x00%s\x00%s\x00", r.options.ControllerClass, class.UID))
+			return sum[:], fromClass
 		}
 	}
-	return sum.Sum(nil)
+	return r.options.SessionKey, atRandom
 }

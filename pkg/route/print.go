@@ -188,7 +188,7 @@ func (p *printer) backends() {
 		}
 		line += "  "
 		if b.Reason != "" {
-			line += "503 " + string(b.Reason) + ": " + b.Detail
+			line += fmt.Sprintf("%d %s: %s", b.Reason.Explain().Status, b.Reason, b.Detail)
 		} else {
 			line += addresses(b.Endpoints)
 		}
