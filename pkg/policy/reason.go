@@ -63,6 +63,7 @@ const (
 	PathConflict           Reason = "path-conflict"
 	DefaultBackendConflict Reason = "default-backend-conflict"
 	EmptyRule              Reason = "empty-rule"
+	TooManyRules           Reason = "too-many-rules"
 	ClassIgnored           Reason = "class-ignored"
 	ClassAmbiguous         Reason = "class-ambiguous"
 	ClassParameters        Reason = "class-parameters"
@@ -173,6 +174,7 @@ func objectReasons() []ReasonDoc {
 		{PathConflict, 0, "Another, older Ingress already owns this host, path and path type.", "Remove one of the two; until then the older one wins."},
 		{DefaultBackendConflict, 0, "Another, older Ingress already gives the default backend here.", "Remove one of the two; until then the older one wins."},
 		{EmptyRule, 0, "A rule has no paths.", "Add http.paths, or a spec.defaultBackend."},
+		{TooManyRules, 0, "The Ingress declares more paths or TLS names than one may; those beyond are ignored.", "Spread them over several Ingresses."},
 		{ClassIgnored, 0, "The Ingress belongs to no class of this controller.", "Set spec.ingressClassName to one of this controller's classes."},
 		{ClassAmbiguous, 0, "More than one IngressClass is marked as the default.", "Keep the annotation ingressclass.kubernetes.io/is-default-class on one of them."},
 		{ClassParameters, 0, "The IngressClass's parameters could not be used.", "Name an existing ConfigMap: apiGroup empty, kind ConfigMap, scope Namespace."},

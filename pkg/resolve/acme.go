@@ -86,14 +86,18 @@ func (r *Resolver) settleOrder(name string, n *tlsName, have int) {
 	if ok == had && now == before {
 		return
 	}
-	r.tls.orders = maps.Clone(r.tls.orders)
-	if r.tls.orders == nil {
-		r.tls.orders = map[string]route.ACMEName{}
-	}
+	r.tls.reordered = true
 	if ok {
 		r.tls.orders[name] = now
 	} else {
 		delete(r.tls.orders, name)
 	}
-	r.tls.ordered = slices.SortedFunc(maps.Values(r.tls.orders), func(a, b route.ACMEName) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// publishOrders lists the orders anew if any changed in this turn.
+func (t *tlsNames) publishOrders() {
+	if t.reordered {
+		t.ordered = slices.SortedFunc(maps.Values(t.orders), func(a, b route.ACMEName) int { return strings.Compare(a.Name, b.Name) })
+		t.reordered = false
+	}
 }

@@ -43,7 +43,7 @@ func (k backendKey) String() string {
 // backends are all backends that Ingresses name. Each keeps its index for as long as somebody names it and no lower one is freed.
 type backends struct {
 	byKey     map[backendKey]*slot
-	byService map[object.Key][]*slot
+	byService map[object.Key]map[*slot]bool
 	slots     []*slot          // by index
 	stale     map[*slot]bool   // to be resolved again
 	table     []*route.Backend // as published; copied before it is written
@@ -67,7 +67,7 @@ type user struct {
 }
 
 func newBackends() backends {
-	return backends{byKey: map[backendKey]*slot{}, byService: map[object.Key][]*slot{}, stale: map[*slot]bool{}}
+	return backends{byKey: map[backendKey]*slot{}, byService: map[object.Key]map[*slot]bool{}, stale: map[*slot]bool{}}
 }
 
 // index is where the backend of p stands in Table.Backends; -1 when p is broken.
@@ -83,7 +83,10 @@ func (b *backends) acquire(key backendKey, u user) {
 	if s == nil {
 		s = &slot{key: key, index: len(b.slots)}
 		b.byKey[key] = s
-		b.byService[key.service] = append(b.byService[key.service], s)
+		if b.byService[key.service] == nil {
+			b.byService[key.service] = map[*slot]bool{}
+		}
+		b.byService[key.service][s] = true
 		b.slots = append(b.slots, s)
 	}
 	s.users = append(s.users, u)
@@ -141,7 +144,7 @@ func (r *Resolver) resolveBackends(changed *changes) {
 }
 
 func (b *backends) touch(service object.Key) {
-	for _, s := range b.byService[service] {
+	for s := range b.byService[service] {
 		b.stale[s] = true
 	}
 }
@@ -157,6 +160,7 @@ func (r *Resolver) sweep() {
 		}
 	}
 	slices.SortFunc(free, func(x, y *slot) int { return y.index - x.index })
+	moved := map[*ingress]bool{}
 	for _, s := range free {
 		r.problems.replace(s.diagnostics, nil)
 		delete(b.stale, s)
@@ -164,24 +168,29 @@ func (r *Resolver) sweep() {
 		last := b.slots[len(b.slots)-1]
 		b.slots = b.slots[:len(b.slots)-1]
 		if last != s {
-			r.move(last, s.index)
+			r.move(last, s.index, moved)
 		}
 		if len(b.table) > len(b.slots) {
 			b.own()
 			b.table = b.table[:len(b.slots)]
 		}
 	}
+	for in := range moved {
+		for _, h := range in.hosts {
+			r.work.hosts[h.name] = true
+		}
+	}
 }
 
 func (b *backends) forget(s *slot) {
 	delete(b.byKey, s.key)
-	rest := slices.DeleteFunc(slices.Clone(b.byService[s.key.service]), func(other *slot) bool { return other == s })
-	if b.byService[s.key.service] = rest; len(rest) == 0 {
+	if delete(b.byService[s.key.service], s); len(b.byService[s.key.service]) == 0 {
 		delete(b.byService, s.key.service)
 	}
 }
 
-func (r *Resolver) move(s *slot, index int) {
+// move gives a backend another place, and notes the Ingresses whose hosts lead to it.
+func (r *Resolver) move(s *slot, index int, moved map[*ingress]bool) {
 	b := &r.backends
 	s.index = index
 	b.slots[index] = s
@@ -191,11 +200,8 @@ func (r *Resolver) move(s *slot, index int) {
 			r.work.catchAll = true
 		}
 		r.work.streams = r.work.streams || u.stream != nil
-		if u.ingress == nil {
-			continue
-		}
-		for _, h := range u.ingress.hosts {
-			r.work.hosts[h.name] = true
+		if u.ingress != nil {
+			moved[u.ingress] = true
 		}
 	}
 }
@@ -367,11 +373,8 @@ func (f *finding) failPort(reason policy.Reason) {
 		f.fail(reason, "Service %s has no ports; want port %s", f.key.service, f.key.port)
 		return
 	}
-	var has []string
-	for i := range f.service.Spec.Ports {
-		has = append(has, describePort(&f.service.Spec.Ports[i]))
-	}
-	f.fail(reason, "Service %s has no TCP port %s; it has %s", f.key.service, f.key.port, strings.Join(has, ", "))
+	has := joined(f.service.Spec.Ports, func(p corev1.ServicePort) string { return describePort(&p) })
+	f.fail(reason, "Service %s has no TCP port %s; it has %s", f.key.service, f.key.port, has)
 }
 
 // describePort is "80", "http (80)" or "dns (53/UDP)".

@@ -17,6 +17,9 @@ type ledger struct {
 
 // replace takes out what a part said before and puts in what it says now.
 func (l *ledger) replace(before, now []route.Diagnostic) {
+	if slices.Equal(before, now) {
+		return
+	}
 	l.gone, l.found = append(l.gone, before...), append(l.found, now...)
 }
 

@@ -66,6 +66,27 @@ func wildcardOf(host string) string {
 	return ""
 }
 
+// below are names by the wildcard above them, so that one wildcard among thousands costs no look at all of them.
+type below map[string]map[string]bool
+
+func (b below) add(name string) {
+	wildcard := wildcardOf(name)
+	if wildcard == "" {
+		return
+	}
+	if b[wildcard] == nil {
+		b[wildcard] = map[string]bool{}
+	}
+	b[wildcard][name] = true
+}
+
+func (b below) remove(name string) {
+	wildcard := wildcardOf(name)
+	if delete(b[wildcard], name); len(b[wildcard]) == 0 {
+		delete(b, wildcard)
+	}
+}
+
 // sampleHost is a host a client could ask for to reach the virtual host.
 func sampleHost(host string) string {
 	switch {

@@ -21,8 +21,9 @@ type ingress struct {
 	verdict  verdict
 	policy   *policy.Set
 	hosts    []*hostRules // in the order of the rules, each host once
-	fallback *path        // spec.defaultBackend, may be nil
-	catchAll bool         // fallback answers what nothing else claims
+	byName   map[string]*hostRules
+	fallback *path // spec.defaultBackend, may be nil
+	catchAll bool  // fallback answers what nothing else claims
 	entries  []tlsEntry
 	uses     []use
 
@@ -111,6 +112,7 @@ func (r *Resolver) enter(in *ingress) {
 		if host == nil {
 			host = &virtualHost{}
 			r.hosts[h.name] = host
+			r.below.add(h.name)
 		}
 		host.claims = append(host.claims, claim{in, h})
 		r.work.hosts[h.name] = true
@@ -177,9 +179,7 @@ func (r *Resolver) readIngress(object *networkingv1.Ingress, v verdict) *ingress
 	in.readPolicy(v.base, r.options.AnnotationPrefixes)
 	in.readFallback()
 	in.closeFallback()
-	for i := range object.Spec.Rules {
-		in.readRule(i, r.options.DisableCatchAll)
-	}
+	in.readRules(r.options.DisableCatchAll)
 	in.catchAll = in.fallback != nil && len(object.Spec.Rules) == 0 && !in.isCanary()
 	if in.catchAll && r.options.DisableCatchAll {
 		in.catchAll = false
@@ -226,7 +226,51 @@ func (in *ingress) readFallback() {
 	}
 }
 
-func (in *ingress) readRule(i int, noCatchAll bool) {
+// mostPaths is how many paths, and how many names of TLS entries, one Ingress may declare. It is far above what anybody uses, and
+// bounds what one object costs everybody else.
+const mostPaths = 10_000
+
+// readRules reads the rules until the Ingress has declared all that it may. A rule without paths counts as one.
+func (in *ingress) readRules(noCatchAll bool) {
+	room := mostPaths
+	for i := range in.object.Spec.Rules {
+		paths := 1
+		if rule := &in.object.Spec.Rules[i]; rule.HTTP != nil {
+			paths = max(1, len(rule.HTTP.Paths))
+		}
+		if room > 0 {
+			in.readRule(i, min(paths, room), noCatchAll)
+		}
+		if paths > room {
+			in.reportTooMany(fmt.Sprintf("spec.rules[%d]", i), "paths", in.declaredPaths())
+			break
+		}
+		room -= paths
+	}
+	in.byName = nil
+}
+
+func (in *ingress) declaredPaths() int {
+	n := 0
+	for i := range in.object.Spec.Rules {
+		n++
+		if rule := &in.object.Spec.Rules[i]; rule.HTTP != nil {
+			n += max(1, len(rule.HTTP.Paths)) - 1
+		}
+	}
+	return n
+}
+
+func (in *ingress) reportTooMany(field, what string, found int) {
+	in.report(route.Diagnostic{
+		Severity: route.Error, Reason: policy.TooManyRules, Origin: in.at(field),
+		Message: fmt.Sprintf("the Ingress has %d %s; want at most %d", found, what, mostPaths),
+		Effect:  fmt.Sprintf("the first %d are taken; what is left of this field, and all after it, is ignored", mostPaths),
+	})
+}
+
+// readRule reads the first paths of a rule.
+func (in *ingress) readRule(i, paths int, noCatchAll bool) {
 	rule := &in.object.Spec.Rules[i]
 	field := fmt.Sprintf("spec.rules[%d]", i)
 	name, err := hostName(rule.Host)
@@ -246,19 +290,21 @@ func (in *ingress) readRule(i int, noCatchAll bool) {
 		in.reportEmptyRule(name, field)
 		return
 	}
-	for j := range rule.HTTP.Paths {
+	for j := range rule.HTTP.Paths[:paths] {
 		in.readPath(h, &rule.HTTP.Paths[j], fmt.Sprintf("%s.http.paths[%d]", field, j))
 	}
 }
 
 // hostRules is the entry of a host, made at the first rule that names it.
 func (in *ingress) hostRules(name, field string) *hostRules {
-	for _, h := range in.hosts {
-		if h.name == name {
-			return h
-		}
+	if h := in.byName[name]; h != nil {
+		return h
 	}
 	h := &hostRules{name: name, field: field}
+	if in.byName == nil {
+		in.byName = map[string]*hostRules{}
+	}
+	in.byName[name] = h
 	in.hosts = append(in.hosts, h)
 	return h
 }

@@ -40,6 +40,7 @@ func (r *Resolver) mergeHosts() {
 		v.host, v.diagnostics = nil, nil
 		if len(v.claims) == 0 {
 			delete(r.hosts, name)
+			r.below.remove(name)
 		} else {
 			r.merge(name, v)
 		}
@@ -294,23 +295,28 @@ func (r *Resolver) ingressStates(last []route.IngressState) []route.IngressState
 	if len(r.work.states) > len(last)/8 {
 		return r.allStates()
 	}
-	states := last
-	for key := range r.work.states {
-		i, found := slices.BinarySearchFunc(states, policy.Ref{Namespace: key.Namespace, Name: key.Name}, func(s route.IngressState, at policy.Ref) int {
-			return compareNames(s.Object, at)
-		})
+	states, rest, changed := make([]route.IngressState, 0, len(last)+len(r.work.states)), last, false
+	for _, key := range slices.SortedFunc(maps.Keys(r.work.states), compareKeys) {
+		at := policy.Ref{Namespace: key.Namespace, Name: key.Name}
+		i, found := slices.BinarySearchFunc(rest, at, func(s route.IngressState, at policy.Ref) int { return compareNames(s.Object, at) })
 		in := r.ingresses[key]
-		switch {
-		case in == nil && found:
-			states = slices.Delete(slices.Clone(states), i, i+1)
-		case in != nil && !found:
-			states = slices.Insert(slices.Clip(states), i, in.state())
-		case in != nil && !sameState(states[i], in.state()):
-			states = slices.Clone(states)
-			states[i] = in.state()
+		changed = changed || found != (in != nil) || found && !sameState(rest[i], in.state())
+		states = append(states, rest[:i]...)
+		if in != nil {
+			states = append(states, in.state())
+		}
+		if rest = rest[i:]; found {
+			rest = rest[1:]
 		}
 	}
-	return states
+	if !changed {
+		return last
+	}
+	return append(states, rest...)
+}
+
+func compareKeys(a, b object.Key) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 }
 
 func (r *Resolver) allStates() []route.IngressState {

@@ -30,17 +30,21 @@ func (m *merging) passthrough(claims []claim) {
 		m.passUnjudged(root)
 		m.host.TLS = true // plain HTTP is redirected to it
 	}
+	passing := map[policy.Ref]bool{}
 	for _, c := range claims {
 		if c.policy.Stream.Passthrough {
-			m.reportPassthrough(c)
+			passing[c.ref] = true
 		}
+	}
+	if len(passing) > 0 {
+		m.reportPassthrough(passing)
 	}
 }
 
-// reportPassthrough says what an Ingress with ssl-passthrough does not get for this host, and closes the paths that it must not lose.
-func (m *merging) reportPassthrough(c claim) {
+// reportPassthrough says what Ingresses with ssl-passthrough do not get for this host, and closes the paths that they must not lose.
+func (m *merging) reportPassthrough(passing map[policy.Ref]bool) {
 	for _, r := range m.routes {
-		if r.Ingress != c.ref || m.host.Passthrough != nil && r.Type == route.Prefix && r.Path == "/" {
+		if !passing[r.Ingress] || m.host.Passthrough != nil && r.Type == route.Prefix && r.Path == "/" {
 			continue
 		}
 		d := route.Diagnostic{Severity: route.Error, Reason: policy.PassthroughPath, Origin: r.Origin, Effect: "this path answers 503"}

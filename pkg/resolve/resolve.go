@@ -75,6 +75,7 @@ type Resolver struct {
 	classes   *classes
 	ingresses map[object.Key]*ingress // every Ingress, claimed or not
 	hosts     map[string]*virtualHost
+	below     below // hosts
 	catchAll  []*ingress
 	backends  backends
 	tls       tlsNames
@@ -125,6 +126,7 @@ func New(o Options) *Resolver {
 		previous:  &object.Snapshot{},
 		ingresses: map[object.Key]*ingress{},
 		hosts:     map[string]*virtualHost{},
+		below:     below{},
 		backends:  newBackends(),
 		tls:       newTLSNames(),
 		guards:    map[object.Key]*guardSecret{},

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -20,7 +19,15 @@ type secret struct {
 	users       []*ingress
 	object      *corev1.Secret // as read; nil if it does not exist
 	certificate *route.Certificate
-	problem     string // why there is no certificate
+	names       map[string]bool // of the certificate
+	problem     string          // why there is no certificate
+}
+
+// usedBy notes an Ingress that names the Secret, once however often it does: its entries are noted one after another.
+func (s *secret) usedBy(in *ingress) {
+	if n := len(s.users); n == 0 || s.users[n-1] != in {
+		s.users = append(s.users, in)
+	}
 }
 
 // read parses object unless that was done before.
@@ -28,7 +35,7 @@ func (s *secret) read(key object.Key, object *corev1.Secret) {
 	if object != nil && s.object != nil && sameVersion(s.object, object) {
 		return
 	}
-	s.object, s.certificate, s.problem = object, nil, ""
+	s.object, s.certificate, s.names, s.problem = object, nil, nil, ""
 	if object == nil {
 		return
 	}
@@ -37,7 +44,10 @@ func (s *secret) read(key object.Key, object *corev1.Secret) {
 		s.problem = err.Error()
 		return
 	}
-	s.certificate = certificate
+	s.certificate, s.names = certificate, make(map[string]bool, len(certificate.Names))
+	for _, name := range certificate.Names {
+		s.names[name] = true
+	}
 }
 
 // readCertificate reads the chain and key of a Secret of type kubernetes.io/tls, or of any type with the same two keys.
@@ -79,9 +89,10 @@ func secretRef(k object.Key) policy.Ref {
 	return policy.Ref{Kind: string(object.Secret), Namespace: k.Namespace, Name: k.Name}
 }
 
-// coversName tells whether a certificate is valid for a host, or for a wildcard as a whole. A wildcard covers one label.
-func coversName(c *route.Certificate, name string) bool {
-	return slices.Contains(c.Names, name) || wildcardOf(name) != "" && slices.Contains(c.Names, wildcardOf(name))
+// covers reports whether there is a certificate that is valid for a host, or for a wildcard as a whole. A wildcard covers one label.
+func (s *secret) covers(name string) bool {
+	wildcard := wildcardOf(name)
+	return s.names[name] || wildcard != "" && s.names[wildcard]
 }
 
 // datesProblem says that a certificate is not valid at this time; "" if it is.

@@ -33,11 +33,13 @@ type tlsEntry struct {
 // tlsNames are all names that TLS entries speak of.
 type tlsNames struct {
 	names        map[string]*tlsName
+	below        below // names
 	secrets      map[object.Key]*secret
 	unread       map[object.Key]bool // Secrets named for the first time
 	certificates *route.Certificates
 	orders       map[string]route.ACMEName
 	ordered      []route.ACMEName // orders, as published
+	reordered    bool             // whether orders changed in this turn
 	owned        bool             // whether certificates is a copy made in this turn
 	boundary     time.Time        // when the next certificate becomes valid or expires; zero if none does
 
@@ -58,38 +60,10 @@ type tlsClaim struct {
 }
 
 func newTLSNames() tlsNames {
-	return tlsNames{names: map[string]*tlsName{}, secrets: map[object.Key]*secret{}, unread: map[object.Key]bool{}, certificates: &route.Certificates{}}
-}
-
-// readTLS reads spec.tls.
-func (in *ingress) readTLS() {
-	for i := range in.object.Spec.TLS {
-		written := &in.object.Spec.TLS[i]
-		e := tlsEntry{field: fmt.Sprintf("spec.tls[%d]", i), named: written.SecretName != ""}
-		e.secret = object.Key{Namespace: in.object.Namespace, Name: written.SecretName}
-		for j, host := range written.Hosts {
-			name, err := hostName(host)
-			if err != nil || name == "" {
-				in.reportTLSHost(fmt.Sprintf("%s.hosts[%d]", e.field, j), host, err)
-				continue
-			}
-			e.hosts = append(e.hosts, name)
-		}
-		if len(written.Hosts) > 0 && len(e.hosts) == 0 {
-			continue
-		}
-		in.entries = append(in.entries, e)
+	return tlsNames{
+		names: map[string]*tlsName{}, below: below{}, secrets: map[object.Key]*secret{}, unread: map[object.Key]bool{},
+		certificates: &route.Certificates{}, orders: map[string]route.ACMEName{},
 	}
-}
-
-func (in *ingress) reportTLSHost(field, host string, err error) {
-	if err == nil {
-		err = fmt.Errorf("want a DNS name")
-	}
-	in.report(route.Diagnostic{
-		Severity: route.Error, Reason: policy.BadHost, Origin: in.at(field),
-		Message: fmt.Sprintf("host %q: %v", host, err), Effect: "it gets no certificate",
-	})
 }
 
 // claimsOf calls each for every name the entries of an Ingress speak of.
@@ -116,13 +90,14 @@ func (t *tlsNames) enter(in *ingress, w *work) {
 		if n == nil {
 			n = &tlsName{}
 			t.names[name] = n
+			t.below.add(name)
 		}
 		n.claims = append(n.claims, c)
 		w.names[name] = true
 	})
 	for i := range in.entries {
 		if e := &in.entries[i]; e.named {
-			t.secret(e.secret).users = append(t.secret(e.secret).users, in)
+			t.secret(e.secret).usedBy(in)
 		}
 		w.entries[in] = true
 	}
@@ -186,6 +161,7 @@ func (r *Resolver) resolveTLS(changed *changes, now time.Time) {
 			r.resolveName(name, n)
 		}
 	}
+	t.publishOrders()
 	if crossed || len(t.unread) > 0 || len(changed.secrets) > 0 {
 		t.boundary = r.nextBoundary(now)
 	}
@@ -270,7 +246,7 @@ func (r *Resolver) entryProblem(in *ingress, e *tlsEntry, now time.Time) (route.
 		}
 	case s.certificate == nil:
 		d.Reason, d.Message = policy.BadSecret, fmt.Sprintf("Secret %s holds no usable certificate: %s", e.secret, s.problem)
-	case len(e.hosts) == 0 && !in.anyHost(s.certificate):
+	case len(e.hosts) == 0 && !in.anyHost(s):
 		d.Reason, d.Message = policy.CertificateMismatch, fmt.Sprintf("the entry lists no hosts, and the certificate of Secret %s is valid for %s, which are not among the hosts of the rules", e.secret, displayNames(s.certificate))
 		d.Effect = "the certificate is not served"
 	case datesProblem(s.certificate, now) != "":
@@ -281,9 +257,9 @@ func (r *Resolver) entryProblem(in *ingress, e *tlsEntry, now time.Time) (route.
 	return d, true
 }
 
-// anyHost tells whether a certificate covers any host of the Ingress's rules.
-func (in *ingress) anyHost(c *route.Certificate) bool {
-	return slices.ContainsFunc(in.hosts, func(h *hostRules) bool { return coversName(c, h.name) })
+// anyHost reports whether the certificate of a Secret covers any host of the Ingress's rules.
+func (in *ingress) anyHost(s *secret) bool {
+	return slices.ContainsFunc(in.hosts, func(h *hostRules) bool { return s.covers(h.name) })
 }
 
 func displayNames(c *route.Certificate) string {
@@ -299,13 +275,8 @@ func (r *Resolver) spreadHosts() {
 		if r.tls.names[host] != nil {
 			r.work.names[host] = true
 		}
-		if !strings.HasPrefix(host, "*") {
-			continue
-		}
-		for name := range r.tls.names {
-			if wildcardOf(name) == host {
-				r.work.names[name] = true
-			}
+		for name := range r.tls.below[host] {
+			r.work.names[name] = true
 		}
 	}
 }
@@ -341,6 +312,7 @@ func (r *Resolver) resolveName(name string, n *tlsName) {
 	}
 	if len(n.claims) == 0 {
 		delete(r.tls.names, name)
+		r.tls.below.remove(name)
 	}
 }
 
@@ -358,8 +330,8 @@ func (r *Resolver) admit(name string, n *tlsName, c tlsClaim) *route.Certificate
 		n.on = true
 		return nil
 	}
-	certificate := r.tls.secrets[c.entry.secret].certificate
-	covers := certificate != nil && coversName(certificate, name)
+	s := r.tls.secrets[c.entry.secret]
+	certificate, covers := s.certificate, s.covers(name)
 	if covers || len(c.entry.hosts) > 0 {
 		n.on = true
 	}
@@ -423,13 +395,8 @@ func (r *Resolver) markHosts(name string) {
 	if r.hosts[name] != nil {
 		r.work.hosts[name] = true
 	}
-	if !strings.HasPrefix(name, "*") {
-		return
-	}
-	for host := range r.hosts {
-		if wildcardOf(host) == name {
-			r.work.hosts[host] = true
-		}
+	for host := range r.below[name] {
+		r.work.hosts[host] = true
 	}
 }
 
