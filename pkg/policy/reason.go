@@ -19,6 +19,8 @@ const (
 	EndpointReset    Reason = "endpoint-reset"
 	EndpointStatus   Reason = "endpoint-status"
 	EndpointDenied   Reason = "endpoint-denied"
+	// LoopDetected is a request that has been at this backend already.
+	LoopDetected Reason = "loop-detected"
 	// EndpointUnresolved is a name, not an address: that of an ExternalName Service.
 	EndpointUnresolved Reason = "endpoint-unresolved"
 	BadResponse        Reason = "bad-response"
@@ -133,6 +135,7 @@ func answerReasons() []ReasonDoc {
 		{EndpointReset, 502, "An endpoint closed the connection before it had answered.", "Look at the application's log for a crash or an early close; compare its keep-alive timeout with Usher's."},
 		{EndpointStatus, 0, "An endpoint answered with a status that proxy-next-upstream lists, and another one was tried; it is found in usher_retries_total only.", "Look at the application's log; the access log's field upstream has each answer."},
 		{EndpointDenied, 503, "The endpoint's address is one that Ingresses may not reach: loopback, link-local or the API server.", "If it is meant, start Usher with --allow-upstream-cidr."},
+		{LoopDetected, 508, "The request came back: it was sent to this backend before, or has passed this replica 8 times.", "Look where the Service's endpoints lead: to Usher's own Service or load balancer, or to a proxy that sends every request there."},
 		{EndpointUnresolved, 502, "The Service's externalName has no address.", "Look the name up from a Pod: `kubectl run -it --rm --image=busybox lookup -- nslookup NAME`."},
 		{BadResponse, 502, "An endpoint answered something that is not valid HTTP, or a head over the limit.", "Check backend-protocol and the Service's appProtocol: plain HTTP sent to a TLS port looks like this."},
 		{BadRequest, 400, "The request was malformed or ambiguous, and was not forwarded.", "The access log's error field names the rule; the fault is in the client or in a proxy before Usher."},

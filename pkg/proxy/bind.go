@@ -19,6 +19,7 @@ import (
 // A request that still has the old table finds no binding after Settle; it makes one for itself.
 type bindings struct {
 	pool    *pool.Pool
+	name    string   // of this process, in loopField
 	byPlace sync.Map // *route.Backend -> *binding
 
 	mu      sync.Mutex
@@ -79,7 +80,8 @@ type members struct {
 	backend   *route.Backend
 	group     *pool.Group
 	endpoints []*pool.Endpoint
-	ready     int // how many of them new requests may go to
+	ready     int    // how many of them new requests may go to
+	mark      string // what requests to them carry in loopField
 	names     names
 }
 
@@ -262,6 +264,7 @@ func (b *bindings) newMembers(backend *route.Backend, w way) *members {
 		group:     b.pool.Group(backend.Name + " " + key.String()),
 		endpoints: make([]*pool.Endpoint, 0, len(backend.Endpoints)+len(backend.Draining)),
 		ready:     len(backend.Endpoints),
+		mark:      loopMark(b.name, backend.Name),
 	}
 	for _, list := range [][]route.Endpoint{backend.Endpoints, backend.Draining} {
 		for i := range list {

@@ -26,6 +26,7 @@ type exchange struct {
 	cert *shownCert         // the client's certificate; nil where nobody wants one
 	auth *policy.ClientCert // who wants it
 
+	passed    []string  // the client's loopField
 	forwarded forwarded // what the client's proxies say, if they are trusted
 	host      string    // Host sent upstream, and X-Forwarded-Host: as the client wrote it
 
@@ -82,7 +83,7 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) reset() {
 	x.w, x.r, x.table, x.set = nil, nil, nil, nil
 	x.match, x.ask, x.forwarded, x.host = route.Match{}, policy.Request{}, forwarded{}, ""
-	x.cert, x.auth = nil, nil
+	x.cert, x.auth, x.passed = nil, nil, nil
 	x.body, x.out, x.members, x.endpoint, x.response, x.failure = nil, nil, nil, nil, nil, nil
 	x.blank, x.url = http.Request{}, url.URL{}
 	clear(x.call.Fields)

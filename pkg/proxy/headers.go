@@ -137,6 +137,9 @@ func (x *exchange) sift(h http.Header) (came cameWith) {
 			came.connection = values
 		case "Te":
 			came.te = values
+		case loopField:
+			x.passed = values
+			continue
 		case "Upgrade":
 			came.upgrade = true // in HTTP/2 that is an extended CONNECT, see package http2
 			continue

@@ -15,6 +15,10 @@ import (
 // pick finds the endpoints that may have the request. Which of them gets it is chosen for each try, by next.
 func (x *exchange) pick() bool {
 	x.members, x.transit = x.proxy.bindings.find(x.record.Backend, x.way(x.record.Backend))
+	if x.passed != nil && x.comesBack() {
+		return x.fail(policy.LoopDetected)
+	}
+	x.say(loopField, x.members.mark)
 	if check := &x.set.Health.Check; check.Path != "" {
 		x.members.group.Watch(pool.Check(*check), x.members.endpoints[:x.members.ready])
 	}

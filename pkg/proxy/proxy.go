@@ -72,12 +72,13 @@ type Proxy struct {
 	copied   atomic.Int64  // bytes of room that bodies have which are kept for copies
 	buffers  sync.Pool
 	judged   judgements
+	ends     ends // of streams
 }
 
 // New returns a Proxy. Before a table is swapped in, give it to Prepare, and after that to Settle.
 func New(o Options) *Proxy {
 	p := &Proxy{
-		tables: o.Tables, bindings: bindings{pool: o.Pool}, observer: o.Observer, log: o.Log,
+		tables: o.Tables, bindings: bindings{pool: o.Pool, name: newLoopName()}, observer: o.Observer, log: o.Log,
 		hide: o.HideReason, panicked: o.Panicked, defaults: policy.Default(),
 		mirrors: make(chan struct{}, mirrorPlaces),
 	}

@@ -118,7 +118,11 @@ func (p *Proxy) rescue(s *stream) {
 // carry returns why the connection was not passed on; the empty Reason once it was.
 func (p *Proxy) carry(client net.Conn, t *route.Table, s *stream) policy.Reason {
 	backend := t.To(s.to)
+	own, leave := p.ends.takes(client)
+	defer leave()
 	switch {
+	case own:
+		return policy.LoopDetected
 	case s.to.Broken != "":
 		return s.to.Broken
 	case backend == nil:
@@ -141,6 +145,12 @@ func (p *Proxy) carry(client net.Conn, t *route.Table, s *stream) policy.Reason 
 		return reason
 	}
 	defer e.End(true)
+	own, leave = p.ends.opens(upstream)
+	defer leave()
+	if own {
+		_ = upstream.Close()
+		return policy.LoopDetected
+	}
 	s.record.Status = http.StatusOK
 	header, err := s.introduction(client)
 	if err == nil {
