@@ -31,6 +31,8 @@ type clientExchange struct {
 	sender       *sender
 	sayFn        func() error
 	unsaid       error // why the request could not be written
+	said         int64 // bytes of out that were written, but for those of a sender
+	before       int64 // bytes that TLS had written to the connection before the request
 	sent         bool
 	received     bool
 
@@ -63,6 +65,7 @@ func takeClientExchange(t *Transport, req *http.Request, call *Call) *clientExch
 	x.in.reset()
 	x.length, x.bodyIncluded, x.upgrade, x.expect = 0, false, false, false
 	x.sent, x.received, x.reused, x.unsaid = false, false, false, nil
+	x.said, x.before = 0, 0
 	return x
 }
 
@@ -84,11 +87,10 @@ func (x *clientExchange) release() {
 
 // fail ends the exchange without a response.
 func (x *clientExchange) fail(op string, err error) error {
-	ctxErr, unread := x.req.Context().Err(), x.unread(err)
+	unread, ctxErr := x.unread(err), x.req.Context().Err()
 	if s := x.sender; s != nil {
 		if sop, serr := s.failure(); serr != nil {
 			op, err = sop, serr
-			unread = unread || x.unread(err)
 		}
 	} else if x.req.Body != nil {
 		_ = x.req.Body.Close()
@@ -98,9 +100,10 @@ func (x *clientExchange) fail(op string, err error) error {
 	}
 	if x.reused && !x.received && op != "canceled" && !isTimeout(err) {
 		x.t.suspect.Store(now() + suspicion)
+		x.t.seen.closed(x.conn.taken-x.conn.idleFrom, now())
 	}
 	e := &Error{Op: op, Sent: x.sent, Received: x.received, Reused: x.reused, Unread: unread, Err: err}
-	x.finish(!x.sent)
+	x.finish(!x.sent && x.unsaid == nil)
 	x.release()
 	return e
 }
@@ -182,20 +185,23 @@ func (x *clientExchange) interrupt() {
 const senderGrace = 50 * time.Millisecond
 
 func (x *clientExchange) senderDone() bool {
+	return x.senderOver() && (x.sender == nil || x.sender.err == nil)
+}
+
+// senderOver waits for the end of the sender, good or bad.
+func (x *clientExchange) senderOver() bool {
 	s := x.sender
-	if s == nil {
+	if s == nil || s.finished() {
 		return true
 	}
-	if !s.finished() {
-		timer := time.NewTimer(senderGrace)
-		defer timer.Stop()
-		select {
-		case <-s.done:
-		case <-timer.C:
-			return false
-		}
+	timer := time.NewTimer(senderGrace)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+		return true
+	case <-timer.C:
+		return false
 	}
-	return s.err == nil
 }
 
 // roundTrip sends the request on conn and reads the response's head.
@@ -203,6 +209,9 @@ func (x *clientExchange) roundTrip(conn *upstreamConn) (*http.Response, error) {
 	x.conn, x.reused = conn, conn.served > 0
 	x.body.wire, x.body.in, x.body.idle = &conn.wire, &x.in, x.timeouts.ReadIdle
 	x.body.limits = &x.t.bounds
+	if below := conn.wire.below; below != nil {
+		x.before = below.written.Load()
+	}
 	if err := x.bind(); err != nil {
 		return nil, x.fail("canceled", err)
 	}
@@ -227,11 +236,13 @@ func (x *clientExchange) roundTrip(conn *upstreamConn) (*http.Response, error) {
 }
 
 // meantForNobody recognises what some servers say before they close a kept
-// connection: a 408 that answers no request. The client may repeat its own on
-// a new connection (RFC 9110 section 15.5.9), so this counts as a connection
-// found closed.
+// connection: a 408 that answers no request. It counts as a connection found
+// closed, for a request that may be repeated (RFC 9110 section 15.5.9), and for
+// any of which nothing had come when it was said. To another request it is the
+// answer.
 func (x *clientExchange) meantForNobody() bool {
-	return x.reused && x.sender == nil && x.head.status == http.StatusRequestTimeout && x.head.close
+	return x.reused && x.sender == nil && x.head.status == http.StatusRequestTimeout && x.head.close &&
+		(x.repeatable() || x.unacknowledged())
 }
 
 // sendRequest writes the request, or lets a sender do it.
@@ -260,7 +271,8 @@ func (x *clientExchange) sendRequest() error {
 // say writes the request.
 func (x *clientExchange) say() error {
 	n, err := x.conn.wire.write(x.out, x.timeouts.WriteIdle)
-	x.sent = n > 0 || x.conn.wire.raw == nil
+	x.said = int64(n)
+	x.sent = x.wrote() > 0
 	if x.unsaid = err; err == nil {
 		x.closeBody()
 	}

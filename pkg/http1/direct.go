@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -32,6 +33,7 @@ type direct struct {
 	given   net.Conn // with the addresses that PROXY protocol tells
 	raw     syscall.RawConn
 	in, out transfer
+	written atomic.Int64 // bytes, those of a write under way included
 	// The descriptor, while the reader is within a callback of raw.Read: reads
 	// then do not wait.
 	fd     uintptr
@@ -123,7 +125,9 @@ func (d *direct) Read(p []byte) (int, error) {
 
 // Write writes all of p.
 func (d *direct) Write(p []byte) (int, error) {
+	d.written.Add(int64(len(p)))
 	n, err := d.out.run(d.raw.Write, p)
+	d.written.Add(int64(n - len(p)))
 	return n, d.failed("write", err)
 }
 

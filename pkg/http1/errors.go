@@ -61,8 +61,9 @@ type Error struct {
 	// Reused: the connection had served a request before. Together with
 	// !Received it most often means that the peer closed it while idle.
 	Reused bool
-	// Unread: the peer has not read the request, so that sending it again
-	// does nothing twice, whatever its method. See unread.go.
+	// Unread: it is certain that the peer has read nothing of the request, so
+	// that sending it again does nothing twice, whatever its method. See
+	// unread.go.
 	Unread bool
 	Err    error
 }

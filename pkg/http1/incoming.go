@@ -295,7 +295,10 @@ func (x *clientExchange) parseResponseFields(lines string) error {
 		case idConnection:
 			x.connectionField(value)
 			continue
-		case idKeepAlive, idProxyConnection, idTE:
+		case idKeepAlive:
+			x.keepAlive(value)
+			continue
+		case idProxyConnection, idTE:
 			continue
 		case idUpgrade:
 			if x.head.status != http.StatusSwitchingProtocols && x.head.status != http.StatusUpgradeRequired {

@@ -12,6 +12,7 @@ type upstreamConn struct {
 	born     int64
 	idleFrom int64
 	taken    int64 // when it was last taken out of the pool, or made
+	lasts    int64 // how long the endpoint says that it keeps it idle; 0 unknown
 	served   int   // requests finished
 	// unsure: the last response has no body whatever its fields say (HEAD,
 	// 204, 304), and there are servers that send one all the same; or a body
@@ -38,7 +39,8 @@ const trusted = int64(250 * time.Microsecond)
 const suspicion = int64(time.Minute)
 
 // get returns a kept connection that is alive, or a new one. careful: look at
-// the socket in any case, because the request cannot be tried again.
+// the socket in any case, and take none that may be about to end, because the
+// request cannot be tried again.
 func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op string, err error) {
 	for {
 		c, err := t.pop()
@@ -48,7 +50,13 @@ func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op st
 		if c == nil {
 			return t.dial(x)
 		}
-		if at := now(); t.fresh(c, at) && (at-c.idleFrom < t.trust && !careful && !c.unsure && at > t.suspect.Load() || t.quiet(c, at)) {
+		at := now()
+		if careful && t.mayEnd(c, at) {
+			_ = t.quiet(c, at) // it may be seen to have ended
+			c.close()
+			return t.dial(x)
+		}
+		if t.fresh(c, at) && (at-c.idleFrom < t.trust && !careful && !c.unsure && at > t.suspect.Load() || t.quiet(c, at)) {
 			t.stats.reused.Add(1)
 			c.taken = at
 			return c, "", nil
@@ -61,8 +69,11 @@ func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op st
 // quiet looks at the socket. An endpoint that says more than its answers is not trusted for a while.
 func (t *Transport) quiet(c *upstreamConn, at int64) bool {
 	state := c.wire.glance()
-	if state == socketReady {
+	switch state {
+	case socketReady:
 		t.suspect.Store(at + suspicion)
+	case socketGone:
+		t.seen.closed(at-c.idleFrom, at)
 	}
 	return state == socketQuiet
 }
@@ -84,10 +95,7 @@ func (t *Transport) pop() (*upstreamConn, error) {
 }
 
 func (t *Transport) dial(x *clientExchange) (*upstreamConn, string, error) {
-	ctx, connect, most := x.req.Context(), x.timeouts.Connect, t.MaxConns
-	if x.call != nil && x.call.MaxConns > 0 {
-		most = x.call.MaxConns
-	}
+	ctx, connect, most := x.req.Context(), x.timeouts.Connect, x.mostConns()
 	if open := t.stats.open.Add(1); most > 0 && open > int64(most) {
 		t.stats.open.Add(-1)
 		return nil, "limit", ErrTooManyConns
@@ -110,6 +118,13 @@ func (t *Transport) dial(x *clientExchange) (*upstreamConn, string, error) {
 	return c, "", nil
 }
 
+func (x *clientExchange) mostConns() int {
+	if x.call != nil && x.call.MaxConns > 0 {
+		return x.call.MaxConns
+	}
+	return x.t.MaxConns
+}
+
 // fresh reports whether a connection may carry another request.
 func (t *Transport) fresh(c *upstreamConn, at int64) bool {
 	switch {
@@ -118,7 +133,8 @@ func (t *Transport) fresh(c *upstreamConn, at int64) bool {
 	case t.MaxLife > 0 && at-c.born >= int64(t.MaxLife):
 		return false
 	}
-	return c.idleFrom == 0 || t.maxWait <= 0 || at-c.idleFrom < int64(t.maxWait)
+	idle := at - c.idleFrom
+	return c.idleFrom == 0 || (t.maxWait <= 0 || idle < int64(t.maxWait)) && (c.lasts == 0 || idle < c.lasts)
 }
 
 // put keeps a connection whose response has ended cleanly, or on which
@@ -171,7 +187,7 @@ func (t *Transport) reap() {
 	t.mu.Lock()
 	kept := t.idle[:0]
 	for _, c := range t.idle {
-		if t.fresh(c, at) && c.wire.glance() == socketQuiet {
+		if t.fresh(c, at) && t.quiet(c, at) {
 			kept = append(kept, c)
 		} else {
 			gone = append(gone, c)

@@ -25,8 +25,7 @@ type sender struct {
 
 	done  chan struct{}
 	over  atomic.Bool
-	wrote atomic.Int64 // bytes, those of relay not counted
-	last  atomic.Bool  // the end of the request has been, or is being, written
+	wrote atomic.Int64 // bytes, those that are being written included
 	ended int64        // when; valid after over
 	op    string       // what failed, with err; valid after over
 	err   error
@@ -180,9 +179,6 @@ func (s *sender) writePiece(n int, last bool) error {
 		s.held = 0
 	}
 	out := s.buf[from:end]
-	if last {
-		s.last.Store(true)
-	}
 	if s.length < 0 && last {
 		out = append(out, "0\r\n"...)
 		out = appendRequestTrailer(out, s.trailer)
@@ -203,8 +199,9 @@ func appendRequestTrailer(b []byte, t http.Header) []byte {
 }
 
 func (s *sender) write(p []byte) error {
+	s.wrote.Add(int64(len(p)))
 	n, err := s.wire.write(p, s.timeouts.WriteIdle)
-	s.wrote.Add(int64(n))
+	s.wrote.Add(int64(n - len(p)))
 	return err
 }
 
@@ -247,7 +244,7 @@ func (s *sender) mayRelay() bool {
 // server can take the body away.
 func (s *sender) relay() (op string, err error) {
 	body, passed := s.beneath()
-	s.last.Store(true)
+	s.wrote.Add(s.left)
 	for s.left > 0 {
 		n, rerr, werr := body.relay(s.wire, min(s.left, relayPiece), s.timeouts.WriteIdle)
 		s.left -= n

@@ -87,13 +87,16 @@ const (
 	socketGone                     // the peer has closed, or an error is pending
 )
 
-const tcpCloseWait = 8 // TCP_CLOSE_WAIT: the peer has sent FIN
+// States of a connection (TCP_INFO).
+const (
+	tcpClose     = 7 // it was reset
+	tcpCloseWait = 8 // the peer has sent FIN
+)
 
 // look peeks at a socket. Like reading it cannot wait; telling the scheduler of
 // it would wake the runtime's monitor after every pause of the process.
 func look(fd uintptr) socketState {
-	var one [1]byte
-	n, _, err := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&one)), uintptr(len(one)), syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	n, err := peek(fd)
 	switch {
 	case err == syscall.EAGAIN || err == syscall.EINTR:
 		return socketQuiet
@@ -103,12 +106,36 @@ func look(fd uintptr) socketState {
 	return socketReady
 }
 
+// peek reads one byte and leaves it there.
+func peek(fd uintptr) (n uintptr, err syscall.Errno) {
+	var one [1]byte
+	n, _, err = syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&one)), uintptr(len(one)), syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	return n, err
+}
+
+// resetAfterFIN reports whether the peer has reset the connection, which it
+// had ended with FIN before. A FIN is found before the error that the reset
+// left; but once somebody was told of that error, there is no telling.
+func resetAfterFIN(fd uintptr) bool {
+	n, err := peek(fd)
+	return resetReceived(fd) && n == 0 && err == 0
+}
+
 // finReceived reports whether the peer will send nothing more, even when
-// bytes are still to be read. The first byte of TCP_INFO is the state; on a
-// big-endian machine it is not found, and the peer counts as present.
-func finReceived(fd uintptr) bool {
+// bytes are still to be read.
+func finReceived(fd uintptr) bool { return tcpState(fd) == tcpCloseWait }
+
+// resetReceived reports whether the peer has reset the connection.
+func resetReceived(fd uintptr) bool { return tcpState(fd) == tcpClose }
+
+// tcpState is the first byte of TCP_INFO; on a big-endian machine it is not
+// found, and the peer counts as present.
+func tcpState(fd uintptr) int {
 	info, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_INFO)
-	return err == nil && info&0xff == tcpCloseWait
+	if err != nil {
+		return -1
+	}
+	return info & 0xff
 }
 
 // unacknowledged is how many bytes of a socket are still to be sent, or were

@@ -26,4 +26,6 @@ func wouldBlock(error) bool                    { return false }
 func shutdownSocket(uintptr)                   {}
 func look(uintptr) socketState                 { return socketQuiet }
 func finReceived(uintptr) bool                 { return false }
+func resetReceived(uintptr) bool               { return false }
+func resetAfterFIN(uintptr) bool               { return false }
 func unacknowledged(uintptr) int64             { return -1 }

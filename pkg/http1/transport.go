@@ -43,6 +43,7 @@ type Transport struct {
 	reaping bool
 	closed  bool
 	suspect atomic.Int64 // until when kept connections are always looked at
+	seen    idleTime
 	stats   transportCounters
 }
 
@@ -162,9 +163,20 @@ func (t *Transport) RoundTripWith(req *http.Request, call *Call) (*http.Response
 
 func (x *clientExchange) connect() (conn *upstreamConn, op string, err error) {
 	if x.call != nil && x.call.Fresh {
+		x.t.makeRoom(x.mostConns())
 		return x.t.dial(x)
 	}
 	return x.t.get(x, !x.repeatable())
+}
+
+// makeRoom closes an idle connection where no more may be made.
+func (t *Transport) makeRoom(most int) {
+	if most <= 0 || t.stats.open.Load() < int64(most) {
+		return
+	}
+	if c, _ := t.pop(); c != nil {
+		c.close()
+	}
 }
 
 // CloseIdleConnections closes the connections that are not in use.

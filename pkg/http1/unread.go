@@ -3,61 +3,86 @@ package http1
 import (
 	"errors"
 	"io"
+	"math"
 	"syscall"
 	"time"
 )
 
-// Whether a request that got no answer was read by the endpoint.
+// Whether a request that got no answer can have been read by the endpoint.
 //
 // Connections are closed while a request is on its way to them: by a server
 // that had them idle for long enough, or that ends. Such a request is to be
 // sent again, and a client that was promised a shop is not to see a 502. But a
-// server that was killed over its work looks alike, and a POST it has worked
-// on must not be done twice (RFC 9110 9.2.2). What tells them apart:
+// POST that an endpoint may have worked on must not be (RFC 9110 9.2.2). So it
+// has to be certain that nothing of the request was read:
 //
-//   - The request was not sent to its end. Then nobody has read its end.
-//   - The endpoint ends with FIN. A FIN acknowledges what arrived before it.
-//     If that is nothing of the request, the endpoint had ended before it
-//     came. If it is some of it, the endpoint may have read it.
-//   - The endpoint ends with RST, which says nothing about what arrived. A
-//     socket is reset when it is closed with bytes in it that nobody has read,
-//     when bytes come after it was closed, or because the program wants it so
-//     (SO_LINGER 0). A program that has read a request and dies ends with FIN.
-//     So a reset of a kept connection, soon after the request was written,
-//     means that it was closed while idle. Later, or on a new connection, it
-//     may mean anything: a node that comes up again resets what it forgot.
+//   - Nothing was written: the connection was not made, or refused the first
+//     byte.
+//   - A kept connection ended with FIN, and the kernel knows of not one byte of
+//     the request that was acknowledged, while the FIN acknowledges all that
+//     came before it. A socket that was closed answers what comes later with
+//     RST; one that is half-closed acknowledges it, and may be read.
+//
+// An RST without a FIN before it is no proof, whatever was acknowledged: the
+// kernel holds an acknowledgement back for up to 40 ms, in which a program can
+// read the request, do its work, and reset the connection; the
+// acknowledgement in the RST itself is not looked at.
 
-// resetSoon is how long after a request a reset is taken for the end of an
-// idle connection.
-const resetSoon = time.Second
+// resetWait is how long the RST of an endpoint that has closed is waited for:
+// it takes one round trip.
+const resetWait = 100 * time.Millisecond
 
-// unread reports whether it is known that the endpoint has not read the whole
-// request that ended with err. It is called while the connection is open.
+// unread reports whether it is certain that the endpoint has read nothing of
+// the request that ended with err. It is called while the connection is open.
 func (x *clientExchange) unread(err error) bool {
-	reset := errors.Is(err, syscall.ECONNRESET)
 	switch {
 	case !x.sent:
 		return true
-	case x.received || isTimeout(err):
+	case x.received || !connectionEnded(err):
 		return false
 	case errors.Is(err, errTimedOutIdle):
-		return true
-	case !reset && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.EPIPE):
+		return x.unacknowledged()
+	case !x.senderOver():
 		return false
-	case x.sender != nil && !x.sender.last.Load():
+	case x.wrote() == 0:
 		return true
-	case reset:
-		return x.reused && now()-x.begun < int64(resetSoon)
+	case x.sender != nil && errors.Is(x.sender.err, syscall.ECONNRESET):
+		return false // whatever a read has found after that
 	}
-	return x.conn.wire.unacknowledged() >= x.wrote()
+	return x.reused && !errors.Is(err, syscall.ECONNRESET) && x.conn.wire.closedBefore(x.wrote())
 }
 
-// wrote is how many bytes of the request the connection was given.
-func (x *clientExchange) wrote() int64 {
-	if x.sender != nil {
-		return x.sender.wrote.Load()
+// connectionEnded reports whether err says that the endpoint has ended the
+// connection.
+func connectionEnded(err error) bool {
+	for _, end := range []error{io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET, errTimedOutIdle} {
+		if errors.Is(err, end) {
+			return true
+		}
 	}
-	return int64(len(x.out))
+	return false
+}
+
+// unacknowledged reports whether the endpoint has acknowledged not one byte of
+// the request.
+func (x *clientExchange) unacknowledged() bool {
+	unacknowledged := x.conn.wire.unacknowledged() // before what was written, which may grow
+	return unacknowledged >= x.wrote()
+}
+
+// wrote is how many bytes the request is on the connection so far, or will be
+// when a write under way has ended.
+func (x *clientExchange) wrote() int64 {
+	w := &x.conn.wire
+	switch {
+	case w.below != nil:
+		return w.below.written.Load() - x.before
+	case w.raw == nil:
+		return math.MaxInt64 // not known
+	case x.sender != nil:
+		return x.said + x.sender.wrote.Load()
+	}
+	return x.said
 }
 
 // unacknowledged is how many bytes written to the socket the peer has not
@@ -68,4 +93,21 @@ func (w *wire) unacknowledged() (n int64) {
 		_ = w.peer.Control(func(fd uintptr) { n = unacknowledged(fd) })
 	}
 	return n
+}
+
+// closedBefore reports whether the peer had closed its socket before the last
+// n bytes written to it came: it has ended with FIN, acknowledged none of them,
+// and answered them with RST.
+func (w *wire) closedBefore(n int64) (closed bool) {
+	if w.peer == nil {
+		return false
+	}
+	_ = w.conn.SetReadDeadline(time.Now().Add(resetWait))
+	_ = w.peer.Read(func(fd uintptr) bool {
+		reset := resetReceived(fd) // first: afterwards nothing is acknowledged any more
+		acknowledged := unacknowledged(fd) < n
+		closed = reset && !acknowledged && resetAfterFIN(fd)
+		return reset || acknowledged
+	})
+	return closed
 }

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/http1"
 )
 
 // dialer makes connections to endpoints.
@@ -44,7 +46,11 @@ func (d *dialer) to(k Key) func(context.Context) (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		conn, err := shake(ctx, socket, config)
+		below := socket
+		if k.Protocol == HTTP1TLS {
+			below = http1.Direct(socket) // which knows how much of a request is on its way
+		}
+		conn, err := shake(ctx, below, config)
 		if err != nil {
 			_ = socket.Close()
 			return nil, err
