@@ -16,7 +16,7 @@ type Retry struct {
 	Answers       Answers // an answer with one of these statuses
 	NonIdempotent bool    // also POST, PATCH and LOCK
 	Off           bool
-	Tries         int           // endpoints tried in all; 0 is all of them
+	Tries         int           // tries in all; 0 is one for each endpoint
 	Within        time.Duration // no further try after this, from the first one; 0 is no limit
 
 	everyMethod bool // retry-non-idempotent, which counts beside whatever list an Ingress has
@@ -93,12 +93,12 @@ func (p *Retry) Allows(method string, processed bool, after Failure) bool {
 func retryKeys() []Key {
 	return []Key{
 		{Name: "proxy-next-upstream", ConfigMap: "proxy-next-upstream", Values: "list of error, timeout, invalid_header, http_403, http_404, http_429, http_500, http_502, http_503, http_504, non_idempotent, off", Default: "error timeout", Scope: ScopePath, Bad: UseDefault,
-			Doc: "Failures, and statuses of answers, after which another endpoint is tried: one that was not tried yet, while the Service's retry budget lasts. " +
-				"The last answer is passed on whatever it is. A request that no endpoint has read is tried again even if nothing is listed, unless off is; " +
+			Doc: "Failures, and statuses of answers, after which another endpoint is tried: one that was not tried yet, or any of them when all were, while the Service's retry budget lasts. " +
+				"The last answer is passed on whatever it is. A request of which an endpoint can have read nothing is tried again even if nothing is listed, unless off is; " +
 				"nginx does so for what error and timeout list only.",
 			parse: parseNextUpstream},
 		{Name: "proxy-next-upstream-tries", ConfigMap: "proxy-next-upstream-tries", Values: "count", Default: "3", Scope: ScopePath, Bad: UseDefault,
-			Doc:   "Endpoints tried in all; 0 is no limit.",
+			Doc:   "Tries in all; 0 is one for each endpoint.",
 			parse: func(s *Set, v string) (err error) { s.Retry.Tries, err = parseInt(v, 0, 1000); return err }},
 		{Name: "proxy-next-upstream-timeout", ConfigMap: "proxy-next-upstream-timeout", Values: "seconds", Default: "0", Scope: ScopePath, Bad: UseDefault,
 			Doc: "No further try after this time, from the first one; 0 is no limit.",

@@ -172,11 +172,15 @@ func (f *fault) alone(t *testing.T, method string) {
 	if again, _ := readResponse(t, from, false); again.StatusCode != 200 {
 		t.Errorf("the next request on the client's connection: %s", again.Status)
 	}
-	if rec := r.record(1); rec.Error == "" || len(rec.Tries) != 1 || rec.Tries[0].Status != 0 {
+	tries := 1
+	if f.retried && method == "GET" || f.post {
+		tries = 3
+	}
+	if rec := r.record(1); rec.Error == "" || len(rec.Tries) != tries || rec.Tries[0].Status != 0 {
 		t.Errorf("record %+v", rec)
 	}
 	s := r.pool.Snapshot()
-	if len(s) != 1 || s[0].Failures != 1 || s[0].State != "failing" || s[0].InFlight != 0 || s[0].Connections != 0 || s[0].Idle != 0 {
+	if len(s) != 1 || s[0].Failures != int64(tries) || s[0].State != "failing" || s[0].InFlight != 0 || s[0].Connections != 0 || s[0].Idle != 0 {
 		t.Errorf("pool %+v", s)
 	}
 }
@@ -291,14 +295,15 @@ func TestFaultsAfterTheHead(t *testing.T) {
 func TestTriesAreBounded(t *testing.T) {
 	dead := []string{nowhere(t), nowhere(t), nowhere(t), nowhere(t), nowhere(t)}
 	for _, c := range []struct {
-		name  string
-		set   func(*policy.Set)
-		tries int
+		name             string
+		set              func(*policy.Set)
+		tries, endpoints int
 	}{
-		{"three by default", func(*policy.Set) {}, 3},
-		{"all", func(s *policy.Set) { s.Retry.Tries = 0 }, 5},
-		{"more than there are", func(s *policy.Set) { s.Retry.Tries = 50 }, 5},
-		{"off", func(s *policy.Set) { s.Retry.Off = true }, 1},
+		{"three by default", func(*policy.Set) {}, 3, 3},
+		{"all", func(s *policy.Set) { s.Retry.Tries = 0 }, 5, 5},
+		{"more than there are", func(s *policy.Set) { s.Retry.Tries = 50 }, 50, 5},
+		{"more than the budget has", func(s *policy.Set) { s.Retry.Tries = 500 }, 101, 5},
+		{"off", func(s *policy.Set) { s.Retry.Off = true }, 1, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, tableOf(dead, with(c.set)))
@@ -306,11 +311,14 @@ func TestTriesAreBounded(t *testing.T) {
 			status(t, res, 502, policy.EndpointRefused)
 			rec := r.record(1)
 			seen := map[string]bool{}
-			for _, try := range rec.Tries {
+			for i, try := range rec.Tries {
 				seen[try.Address] = true
+				if i > 0 && try.Address == rec.Tries[i-1].Address {
+					t.Errorf("try %d went to the endpoint of the one before", i)
+				}
 			}
-			if len(rec.Tries) != c.tries || len(seen) != c.tries {
-				t.Errorf("%d tries of %d endpoints, want %d", len(rec.Tries), len(seen), c.tries)
+			if len(rec.Tries) != c.tries || len(seen) != c.endpoints {
+				t.Errorf("%d tries of %d endpoints, want %d of %d", len(rec.Tries), len(seen), c.tries, c.endpoints)
 			}
 		})
 	}
@@ -333,7 +341,7 @@ func TestKeptConnections(t *testing.T) {
 		{"closed at once", answering(ok, nil), false, false},
 		{"reset at once", answering(ok, reset), false, false},
 		{"closed when the next request comes", next(func(net.Conn) {}), true, true},
-		{"reset when the next request comes", next(reset), true, false},
+		{"reset when the next request comes", next(reset), true, true},
 		{"closed as announced", answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", stall), false, false},
 		{"HTTP/1.0", answering("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", stall), false, false},
 		{"more bytes than its length", answering(ok+"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", stall), false, false},
@@ -370,13 +378,19 @@ func TestKeptConnections(t *testing.T) {
 // TestReadAndNotAnswered: an endpoint that reads a request on a kept connection and ends may have done what the request wants. Only
 // what may be done twice is sent to another one.
 func TestReadAndNotAnswered(t *testing.T) {
-	worked := make(chan string, 2)
+	t.Run("closed", func(t *testing.T) { readAndNotAnswered(t, func(net.Conn) {}) })
+	t.Run("reset", func(t *testing.T) { readAndNotAnswered(t, reset) })
+}
+
+func readAndNotAnswered(t *testing.T, end func(net.Conn)) {
+	worked := make(chan string, 8)
 	dies := func(c net.Conn) {
 		_, from := readHead(c)
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		if again, err := http.ReadRequest(from); err == nil {
 			_, _ = io.Copy(io.Discard, again.Body)
 			worked <- again.Method
+			end(c)
 		}
 	}
 	for _, c := range []struct {

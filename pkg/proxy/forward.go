@@ -120,15 +120,16 @@ func (x *exchange) mayRetry() bool {
 	case pool.Malformed:
 		after = policy.Invalid
 	}
-	retry := &x.set.Retry
-	if x.failure.Unused() && x.failure.Unread {
+	retry, unread := &x.set.Retry, x.failure.Unread || !x.failure.Sent
+	stale := x.failure.Unused() && (unread || retry.Repeats(x.r.Method))
+	if stale {
 		x.wasted++
+		x.call.Fresh = true // the next connection is not a closed one
 	}
 	if x.overdue() || !x.mayRepeat() || x.body != nil && !x.body.again() {
 		return false
 	}
-	unread := x.failure.Unread || !x.failure.Sent
-	if x.failure.Unused() && (unread || retry.Repeats(x.r.Method)) {
+	if stale {
 		return !retry.Off
 	}
 	return retry.Allows(x.r.Method, !unread, after) && x.members.group.MayRetry()
@@ -139,7 +140,7 @@ func (x *exchange) mayRepeat() bool {
 	retry := &x.set.Retry
 	limit := retry.Tries
 	if limit == 0 {
-		limit = x.members.ready + 1
+		limit = x.members.ready + 1 // and no endpoint twice, see next
 	}
 	if limit += min(x.wasted, x.members.ready); len(x.record.Tries) >= limit {
 		return false

@@ -1,11 +1,14 @@
 package proxy_test
 
 import (
+	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,8 +32,8 @@ func TestAnswersThatAreRetried(t *testing.T) {
 		{"listed", "http_503", get, []int{503, 200}, 200, 2, true},
 		{"another one listed", "http_502", get, []int{503, 200}, 503, 1, false},
 		{"one after the other", "http_502 http_503", get, []int{503, 502, 200}, 200, 3, true},
-		{"the last one", "http_503", get, []int{503, 503}, 503, 2, true},
-		{"the only one", "http_503", get, []int{503}, 503, 1, false},
+		{"the last one", "http_503", get, []int{503, 503}, 503, 3, true},
+		{"the only one", "http_503", get, []int{503}, 503, 3, true},
 		{"as many as there may be", "http_500", get, []int{500, 500, 500, 200}, 500, 3, true},
 		{"not found is the application's word", "http_404", get, []int{404, 200}, 200, 2, false},
 		{"too many requests", "http_429", get, []int{429, 200}, 200, 2, true},
@@ -61,7 +64,11 @@ func TestAnswersThatAreRetried(t *testing.T) {
 			for _, try := range rec.Tries {
 				codes = append(codes, try.Status)
 			}
-			if !slices.Equal(codes, c.answers[:c.tries]) || len(r.retries()) != c.tries-1 || c.tries > 1 && r.retries()[0] != policy.EndpointStatus {
+			var want []int
+			for i := range c.tries {
+				want = append(want, c.answers[i%len(c.answers)])
+			}
+			if !slices.Equal(codes, want) || len(r.retries()) != c.tries-1 || c.tries > 1 && r.retries()[0] != policy.EndpointStatus {
 				t.Errorf("tries %v, retried after %v", rec.Tries, r.retries())
 			}
 			eventually(t, func() bool {
@@ -74,6 +81,60 @@ func TestAnswersThatAreRetried(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSameEndpointAgain: one replica that gets better is asked until it does, as often as there are tries; what may not be repeated, once.
+func TestSameEndpointAgain(t *testing.T) {
+	for _, c := range []struct {
+		name, list, method string
+		tries              int
+		fail               func(net.Conn) bool // answers 503, or does not answer, and reports whether the connection goes on
+		code, asked        int
+	}{
+		{"answered", "http_503", "GET", 3, unavailable, 200, 3},
+		{"answered, with too few tries", "http_503", "GET", 2, unavailable, 503, 2},
+		{"answered, not to be repeated", "http_503", "POST", 3, unavailable, 503, 1},
+		{"answered, repeated on request", "http_503 non_idempotent", "POST", 3, unavailable, 200, 3},
+		{"reset", "error", "GET", 3, dropped, 200, 3},
+		{"reset, not to be repeated", "error", "POST", 3, dropped, 502, 1},
+		{"reset, nothing listed", "http_404", "GET", 3, dropped, 502, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var asked atomic.Int64
+			only := raw(t, func(conn net.Conn) {
+				from := bufio.NewReader(conn)
+				for {
+					r, err := http.ReadRequest(from)
+					if err != nil {
+						return
+					}
+					_, _ = io.Copy(io.Discard, r.Body)
+					if asked.Add(1) > 2 {
+						_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					} else if !c.fail(conn) {
+						return
+					}
+				}
+			})
+			set, _ := policy.Parse(policy.Default(), policy.Input{Prefixes: []string{"u/"}, Values: map[string]string{
+				"u/proxy-next-upstream": c.list, "u/proxy-next-upstream-tries": fmt.Sprint(c.tries)}})
+			r := newRig(t, tableOf([]string{only}, with(func(s *policy.Set) { s.Retry = set.Retry })))
+			res, _ := r.send(requestOf(c.method))
+			if res.StatusCode != c.code || asked.Load() != int64(c.asked) {
+				t.Errorf("%s after %d, want %d after %d", res.Status, asked.Load(), c.code, c.asked)
+			}
+		})
+	}
+}
+
+func unavailable(conn net.Conn) bool {
+	_, err := io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+	return err == nil
+}
+
+func dropped(conn net.Conn) bool {
+	reset(conn)
+	return false
 }
 
 // TestMalformedAnswersAreRetried where invalid_header is listed.

@@ -57,25 +57,42 @@ func (x *exchange) way(b *route.Backend) way {
 	return w
 }
 
-// next chooses the endpoint for one more try, never one that was tried already, and nil when none is left. An endpoint whose
-// connection had been kept, and turned out to be closed, has not been asked: it gets another chance when it is the only one.
+// next chooses the endpoint for one more try, and nil when there is none: one that was not tried yet; when all were, as in nginx any
+// but the last one, or that as well if it is the only one.
 func (x *exchange) next() *pool.Endpoint {
-	if n := len(x.tried); n > 0 && n >= x.members.ready && x.failure != nil && x.failure.Unused() {
-		x.tried = x.tried[:0]
-	}
 	x.asked = time.Since(x.record.Time)
-	i := -1
-	if x.session.on {
-		i = x.home()
-	}
-	if i < 0 {
-		i = x.balance()
+	i := x.choose()
+	if n := len(x.tried); i < 0 && n > 0 && x.mayTurnBack() {
+		x.tried = append(x.tried[:0], x.tried[n-1])
+		if i = x.choose(); i < 0 {
+			x.tried = x.tried[:0]
+			i = x.choose()
+		}
 	}
 	if i < 0 {
 		return nil
 	}
 	x.tried = append(x.tried, i)
 	return x.members.endpoints[i]
+}
+
+// mayTurnBack reports whether an endpoint may be asked that was asked before. Without a number of tries each is tried once, but for
+// one whose kept connection turned out to be closed; and one that may get no further connection now will not get it a moment later.
+func (x *exchange) mayTurnBack() bool {
+	if x.failure != nil && x.failure.Cause == pool.Busy {
+		return false
+	}
+	return x.set.Retry.Tries > 0 || x.failure != nil && x.failure.Unused()
+}
+
+// choose finds a member that was not tried: where the session is at home, else by the balance. -1: there is none.
+func (x *exchange) choose() int {
+	if x.session.on {
+		if i := x.home(); i >= 0 {
+			return i
+		}
+	}
+	return x.balance()
 }
 
 // candidates are the members that new requests may go to.
