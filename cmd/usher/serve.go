@@ -114,9 +114,11 @@ func newService(f *serveFlags, c console) (*service, error) {
 	s.tickets = cluster.tickets(f, s.certificates, s.log)
 	s.ports = newTCPPorts(cluster.source)
 	options.OwnPorts = []uint16{f.httpPort, f.httpsPort, f.adminPort}
+	resolver := resolve.New(options)
 	s.controller = controller.New(controller.Options{
 		Source:   s.ports,
-		Resolver: resolve.New(options),
+		Resolver: resolver,
+		Weight:   resolver.Weight,
 		Live:     s.live,
 		Prepare:  s.dataPlane.proxy.Prepare,
 		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.order, s.ports.publish, newTeller(s.log).publish,

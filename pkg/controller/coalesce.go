@@ -20,11 +20,13 @@ type coalescer struct {
 
 const share = 10
 
-// next returns when it is time for a turn, or with the context's error.
-func (c *coalescer) next(ctx context.Context, changed <-chan struct{}) error {
+// next returns when it is time for a turn, which it is when due fires, or with the context's error.
+func (c *coalescer) next(ctx context.Context, changed <-chan struct{}, due <-chan time.Time) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-due:
+		return nil
 	case <-changed:
 	}
 	if c.last.IsZero() || time.Since(c.last) >= c.quiet {

@@ -73,14 +73,18 @@ type Options struct {
 	Publish  func(*route.Table)
 	Observer Observer // may be nil
 
+	// Weight is what resolving a change costs, in paths, so that no namespace takes all of the loop's time. nil throttles nobody.
+	Weight func(*object.Snapshot, object.Change) int
+
 	Quiet time.Duration // a burst is over when nothing came for so long; 25 ms if zero
-	Max   time.Duration // the longest a change waits for its burst to end, where turns are expensive; 250 ms if zero
+	Max   time.Duration // the longest a change waits for its burst to end, where turns are expensive; 150 ms if zero
 }
 
 // Controller is the loop.
 type Controller struct {
 	options Options
 	pace    coalescer
+	fair    throttle
 	number  uint64
 	resync  bool // the last turn failed: its changes were not applied, so compare everything
 	ready   chan struct{}
@@ -90,10 +94,11 @@ type Controller struct {
 // New makes a loop; Run starts it.
 func New(o Options) *Controller {
 	o.Quiet = orElse(o.Quiet, 25*time.Millisecond)
-	o.Max = orElse(o.Max, 250*time.Millisecond)
+	o.Max = orElse(o.Max, 150*time.Millisecond)
 	return &Controller{
 		options: o,
 		pace:    coalescer{quiet: o.Quiet, max: o.Max},
+		fair:    newThrottle(o.Weight),
 		ready:   make(chan struct{}),
 	}
 }
@@ -127,11 +132,20 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 func (c *Controller) loop(ctx context.Context) {
-	for c.pace.next(ctx, c.options.Source.Changed()) == nil {
+	for c.pace.next(ctx, c.options.Source.Changed(), c.due()) == nil {
 		began := time.Now()
 		c.turn()
 		c.pace.done(began)
 	}
+}
+
+// due fires when a change that the throttle holds may be resolved; nil if it holds none.
+func (c *Controller) due() <-chan time.Time {
+	wait, held := c.fair.wait(time.Now())
+	if !held {
+		return nil
+	}
+	return time.After(wait)
 }
 
 // turn applies what has changed: all five steps.
@@ -143,6 +157,9 @@ func (c *Controller) turn() {
 	}
 	if c.resync {
 		snapshot.Changes = nil
+	}
+	if !c.fair.pass(snapshot, start) {
+		return
 	}
 	table, err := c.resolve(snapshot, start)
 	c.resync = err != nil

@@ -159,12 +159,12 @@ func TestFirstChangeAtOnceBurstCoalesced(t *testing.T) {
 	})
 }
 
-// TestEndlessChangesGoLive: a change waits ten times as long as a turn takes, but at least 25 ms and at most 250 ms. One comes every 10 ms.
+// TestEndlessChangesGoLive: a change waits ten times as long as a turn takes, but at least 25 ms and at most 150 ms. One comes every 10 ms.
 func TestEndlessChangesGoLive(t *testing.T) {
 	for _, test := range []struct{ turn, wait time.Duration }{
 		{0, 25 * time.Millisecond},
 		{5 * time.Millisecond, 50 * time.Millisecond},
-		{time.Second, 250 * time.Millisecond},
+		{time.Second, 150 * time.Millisecond},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake()
