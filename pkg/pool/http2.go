@@ -230,11 +230,22 @@ func (x *stream) copyOf(ctx context.Context, req *http.Request) *http.Request {
 	}
 	out.URL = target(req.URL)
 	if req.Body != nil && req.Body != http.NoBody {
-		body := newStreamRequest(req.Body, x)
-		out.Body, out.GetBody = body, body.again
+		out.Body = newStreamRequest(req.Body, x)
+	} else if !repeatable(req.Method) {
+		out.Body = noBody{}
 	}
+	out.GetBody = nil
 	out.Close = false
 	return out
+}
+
+// repeatable reports whether the library may send a request without a body again by itself (RFC 9110 section 9.2.2).
+func repeatable(method string) bool {
+	switch method {
+	case "", "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
 }
 
 // target copies a URL so that the library sends the bytes of Opaque. It takes an Opaque with two leading slashes for an authority.
@@ -298,7 +309,7 @@ func (x *stream) failure(op string, err error) *http1.Error {
 	}
 	e := &http1.Error{Op: op, Sent: x.sent.Load(), Received: x.received.Load(), Reused: x.reused.Load(), Err: err}
 	switch {
-	case errors.Is(err, errUnread):
+	case notBegun(err):
 		e.Unread = true
 	case x.timedOut.Load():
 		e.Err = os.ErrDeadlineExceeded
@@ -308,6 +319,8 @@ func (x *stream) failure(op string, err error) *http1.Error {
 		e.Op, e.Sent, e.Err = "dial", false, dial.err
 	case errors.As(err, &write) && write.Op == "write" && !x.reading.Load():
 		e.Unread = true // its HEADERS could not be written
+	case strings.HasPrefix(err.Error(), notRepeated):
+		e.Reused = false // the stream was reset, not the connection
 	case errors.As(err, &reset): // the stream, not the connection
 		e.Reused = false
 		e.Unread = reset.Code == http2.ErrCodeRefusedStream

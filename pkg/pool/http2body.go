@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"io"
+	"strings"
 	"sync"
 )
 
@@ -22,16 +23,26 @@ func newStreamRequest(from io.ReadCloser, x *stream) *streamRequest {
 	return &streamRequest{from: from, x: x, closed: make(chan struct{})}
 }
 
-// errUnread is what the library returns for a request that the endpoint has not begun, when it cannot send the body again: it asks for
-// the body only when the endpoint has said so, by GOAWAY or REFUSED_STREAM (RFC 9113 section 8.7).
-var errUnread = errors.New("the endpoint has not begun the request")
+// noBody is a body of a request without one. With it the library does not send the request again by itself, which it does, up to six
+// times, after RST_STREAM with PROTOCOL_ERROR as well: that does not say that the endpoint has not worked on it.
+type noBody struct{}
 
-// again is what the library asks for a body to send once more.
-func (b *streamRequest) again() (io.ReadCloser, error) {
-	if b.x.reading.Load() {
-		return nil, errUnread
-	}
-	return newStreamRequest(b.from, b.x), nil
+func (noBody) Read([]byte) (int, error) { return 0, io.EOF }
+func (noBody) Close() error             { return nil }
+
+// The library's words for a request with a body that it would have sent again. It does not wrap the error.
+const (
+	notRepeated = "http2: Transport: cannot retry err ["
+	goAway      = notRepeated + "http2: Transport received Server's graceful shutdown GOAWAY]"
+	notUsable   = notRepeated + "http2: client conn not usable]"
+	refused     = "; REFUSED_STREAM; "
+)
+
+// notBegun reports whether the endpoint has said, by GOAWAY or REFUSED_STREAM (RFC 9113 section 8.7), that it has not begun the request.
+func notBegun(err error) bool {
+	text := err.Error()
+	return strings.HasPrefix(text, goAway) || strings.HasPrefix(text, notUsable) ||
+		strings.HasPrefix(text, notRepeated) && strings.Contains(text, refused)
 }
 
 // piece is what one read has got.
