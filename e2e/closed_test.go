@@ -78,6 +78,42 @@ func TestSessionKeyIsRandom(t *testing.T) {
 	}
 }
 
+// TestRedirectsOfAnIngress: permanent-redirect and temporal-redirect answer as ingress-nginx does, whatever stands behind them; one that
+// is not usable closes its paths.
+func TestRedirectsOfAnIngress(t *testing.T) {
+	s := folderScene(t)
+	s.backend("web")
+	redirects := map[string][]string{
+		"moved":  {"permanent-redirect: https://new.example/x"},
+		"coded":  {"permanent-redirect: https://new.example/x", `permanent-redirect-code: "308"`},
+		"lent":   {"permanent-redirect: https://new.example/x", "temporal-redirect: https://other.example/"},
+		"guards": {"permanent-redirect: https://new.example/x", "whitelist-source-range: 203.0.113.0/24", `force-ssl-redirect: "true"`},
+		"broken": {"permanent-redirect: https://new.example$request_uri"},
+		"number": {"permanent-redirect: https://new.example/x", "permanent-redirect-code: abc"},
+	}
+	for name, annotations := range redirects {
+		for i := range annotations {
+			annotations[i] = "nginx.ingress.kubernetes.io/" + annotations[i]
+		}
+		s.ingress(name, fmt.Sprintf(`rules: [{host: %[1]s.example, http: {paths: [{path: /web, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}, `+
+			`{path: /, pathType: Prefix, backend: {service: {name: missing, port: {number: 80}}}}]}}]`, name), annotations...)
+	}
+	u := s.usher()
+	for name, want := range map[string]string{
+		"moved": "301 redirect https://new.example/x", "coded": "308 redirect https://new.example/x", "lent": "302 redirect https://other.example/",
+		"guards": "301 redirect https://new.example/x", "broken": "503 bad-annotation", "number": "503 bad-annotation",
+	} {
+		for _, path := range []string{"/web/a?b=c", "/", "/x"} {
+			status, location, _ := strings.Cut(want, " https")
+			a := u.expect("http://"+name+".example"+path, status)
+			if got := a.Header.Get("Location"); location != "" && got != "https"+location {
+				t.Errorf("%s%s: Location %q, want %q", name, path, got, "https"+location)
+			}
+			u.explains("http://"+name+".example"+path, want)
+		}
+	}
+}
+
 // explains fails the test unless the replica explains a GET of a URL as wanted: status and reason, and the Location of a redirect.
 func (u *usher) explains(target, want string) {
 	u.t.Helper()

@@ -106,7 +106,7 @@ func (x *run) early() bool {
 	if set == nil {
 		return true
 	}
-	a := set.Early(&policy.Request{Method: r.method, Scheme: r.scheme, Host: bareHost(r.seen), Path: x.path, Target: r.target},
+	a := set.Early(&policy.Request{Method: r.method, Scheme: r.scheme, TLS: r.tls, Named: r.host, Host: bareHost(r.seen), Path: x.path, Target: r.target},
 		x.match.Host != nil && x.match.Host.TLS, x)
 	if a.Status == 0 {
 		return true
@@ -122,6 +122,9 @@ func (x *run) causeOf(a policy.Answer) string {
 			return "force-ssl-redirect is on"
 		}
 		return fmt.Sprintf("a TLS section names %s, and the request came by plain HTTP", x.match.Host.Name)
+	}
+	if a.Reason == policy.Redirected {
+		return x.match.Route.Ingress.String() + " redirects every request"
 	}
 	for _, d := range x.table.Diagnostics {
 		if d.Reason == a.Reason && d.Origin.Object == x.match.Route.Ingress && d.Severity == route.Error {

@@ -85,7 +85,7 @@ func Keys() []*Key { return keyList() }
 var keyList = sync.OnceValue(func() []*Key {
 	var keys []*Key
 	for _, group := range [][]Key{
-		redirectKeys(), hstsKeys(), acmeKeys(), tlsKeys(), clientCertKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), upstreamTLSKeys(), retryKeys(), headerKeys(),
+		urlRedirectKeys(), redirectKeys(), hstsKeys(), acmeKeys(), tlsKeys(), clientCertKeys(), forwardedKeys(), timeoutKeys(), bodyKeys(), upstreamKeys(), upstreamTLSKeys(), retryKeys(), headerKeys(),
 		stickyKeys(), balanceKeys(), canaryKeys(), limitKeys(), overloadKeys(), healthKeys(), mirrorKeys(), streamKeys(), http2Keys(),
 		acceptedKeys(), unsupportedKeys(), refusedKeys(),
 	} {
@@ -322,6 +322,9 @@ func (p *parser) unsupported(key *Key, value string, origin Origin) Problem {
 	}
 	if restricts {
 		p.write().Deny = problem.Reason
+		if key.Support == Refused {
+			closeURLRedirect(p.set)
+		}
 		problem.Error, problem.Effect = true, p.deniedEffect()
 	}
 	return problem

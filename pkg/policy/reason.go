@@ -31,7 +31,9 @@ const (
 	Overloaded         Reason = "overloaded"
 	ClientClosed       Reason = "client-closed"
 	HTTPSRedirect      Reason = "https-redirect"
-	NotReady           Reason = "not-ready"
+	// Redirected is by temporal-redirect or permanent-redirect.
+	Redirected Reason = "redirect"
+	NotReady   Reason = "not-ready"
 	// Misdirected is a request that came by the TLS of another host (RFC 9110 section 15.5.20).
 	Misdirected Reason = "misdirected"
 	Internal    Reason = "internal-error"
@@ -145,6 +147,7 @@ func answerReasons() []ReasonDoc {
 		{Overloaded, 503, "As many requests are in flight as max-in-flight or max-in-flight-per-endpoint allows, and no place became free in queue-timeout.", "Add Pods, or raise the limit."},
 		{ClientClosed, 499, "The client went away before the answer was complete.", "Nothing to do here; look at the client's timeout."},
 		{HTTPSRedirect, 308, "The host has a TLS section, so plain HTTP is redirected to HTTPS.", "Set ssl-redirect: \"false\" on the Ingress to serve plain HTTP too."},
+		{Redirected, 301, "The Ingress redirects every request by temporal-redirect or permanent-redirect.", "Remove the annotation to serve the path; permanent-redirect-code and temporal-redirect-code change the status."},
 		{NotReady, 503, "Usher has not built its first table yet.", "Wait for /readyz; if it stays, look at Usher's log for the API server's answer."},
 		{NoClientCertificate, 400, "The host wants a client certificate (auth-tls-secret), and the client showed none.", "Configure the client with a certificate by a CA of auth-tls-secret; plain HTTP has none, so leave ssl-redirect on."},
 		{BadClientCertificate, 400, "The client's certificate does not pass: expired, revoked, too long a chain, or by no CA of auth-tls-secret.", "The access log's error field says why; renew the certificate, or complete ca.crt or ca.crl in the Secret."},

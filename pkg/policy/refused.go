@@ -41,7 +41,7 @@ func acceptedAnnotations() []Key {
 func unsupportedKeys() []Key {
 	later := "a later release brings it"
 	keys := recognised(Unsupported, UseDefault, map[string]string{
-		later: "from-to-www-redirect permanent-redirect permanent-redirect-code temporal-redirect temporal-redirect-code " +
+		later: "from-to-www-redirect " +
 			"relative-redirects use-port-in-redirects rewrite-target use-regex app-root server-alias " +
 			"x-forwarded-prefix custom-headers connection-proxy-header proxy-redirect-from proxy-redirect-to proxy-cookie-domain " +
 			"proxy-cookie-path service-upstream auth-realm auth-secret-type auth-method auth-signin " +

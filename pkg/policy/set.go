@@ -6,29 +6,34 @@
 // a decision needs of those it asks of an Env.
 package policy
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Set is every effective setting of a route. It is immutable once parsed and shared by all routes that have the same settings.
 type Set struct {
-	Redirect  Redirect
-	HSTS      HSTS
-	ACME      ACME
-	Forwarded Forwarded
-	Timeouts  Timeouts
-	Body      Body
-	Upstream  Upstream
-	Retry     Retry
-	Headers   Headers
-	Sticky    Sticky
-	Balance   Balance
-	Canary    Canary
-	Limit     Limit
-	Overload  Overload
-	Health    Health
-	Mirror    Mirror
-	TLS       TLS
-	Stream    Stream
-	HTTP2     HTTP2
+	URLRedirect URLRedirect
+	Redirect    Redirect
+	HSTS        HSTS
+	ACME        ACME
+	Forwarded   Forwarded
+	Timeouts    Timeouts
+	Body        Body
+	Upstream    Upstream
+	Retry       Retry
+	Headers     Headers
+	Sticky      Sticky
+	Balance     Balance
+	Canary      Canary
+	Limit       Limit
+	Overload    Overload
+	Health      Health
+	Mirror      Mirror
+	TLS         TLS
+	Stream      Stream
+	HTTP2       HTTP2
 
 	ClientCert  ClientCert
 	UpstreamTLS UpstreamTLS
@@ -56,22 +61,23 @@ type Setting struct {
 // Default is the Set of somebody who configured nothing.
 func Default() *Set {
 	return &Set{
-		Redirect:  defaultRedirect(),
-		HSTS:      defaultHSTS(),
-		Forwarded: defaultForwarded(),
-		Timeouts:  defaultTimeouts(),
-		Body:      defaultBody(),
-		Upstream:  defaultUpstream(),
-		Retry:     defaultRetry(),
-		Headers:   defaultHeaders(),
-		Sticky:    defaultSticky(),
-		Balance:   defaultBalance(),
-		Canary:    defaultCanary(),
-		Limit:     defaultLimit(),
-		Health:    defaultHealth(),
-		Mirror:    defaultMirror(),
-		TLS:       DefaultTLS(),
-		Stream:    defaultStream(),
+		URLRedirect: defaultURLRedirect(),
+		Redirect:    defaultRedirect(),
+		HSTS:        defaultHSTS(),
+		Forwarded:   defaultForwarded(),
+		Timeouts:    defaultTimeouts(),
+		Body:        defaultBody(),
+		Upstream:    defaultUpstream(),
+		Retry:       defaultRetry(),
+		Headers:     defaultHeaders(),
+		Sticky:      defaultSticky(),
+		Balance:     defaultBalance(),
+		Canary:      defaultCanary(),
+		Limit:       defaultLimit(),
+		Health:      defaultHealth(),
+		Mirror:      defaultMirror(),
+		TLS:         DefaultTLS(),
+		Stream:      defaultStream(),
 
 		ClientCert: defaultClientCert(), UpstreamTLS: defaultUpstreamTLS(),
 	}
@@ -108,6 +114,8 @@ func (s *Set) Wrote(name string) bool {
 type Request struct {
 	Method string
 	Scheme string // "http" or "https", as the client used it
+	TLS    bool   // of the connection itself, whatever Scheme is believed to be
+	Named  string // the host that routes are found by, in lower case and without port; Host may be a forwarded one
 	Host   string
 	Path   string
 	Target string // path and query exactly as sent
@@ -145,10 +153,16 @@ type Answer struct {
 	Status   int
 	Reason   Reason
 	Location string // for redirects
+	Body     string // text in place of a page
 }
 
-// Early runs the decisions made before a backend is looked at, in phase order, and returns the first Answer, or the zero one.
+// Early runs the decisions made before a backend is looked at, in phase order, and returns the first Answer, or the zero one. As in
+// ingress-nginx a redirect of the Ingress's own goes before that to HTTPS, and before everything that restricts access but a snippet.
 func (s *Set) Early(r *Request, hostHasTLS bool, env Env) Answer {
+	if a := s.URLRedirect.decide(r); a.Status != 0 {
+		env.Note(PhaseRedirect, strings.TrimSpace(fmt.Sprintf("%d %s", a.Status, a.Location)))
+		return a
+	}
 	if a := s.Redirect.decide(r, hostHasTLS); a.Status != 0 {
 		env.Note(PhaseRedirect, a.Location)
 		return a

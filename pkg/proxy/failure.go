@@ -76,9 +76,20 @@ func (x *exchange) redirectTo(a policy.Answer) bool {
 	x.begun = true
 	h := x.w.Header()
 	x.ownFields(h)
-	h["Location"] = []string{a.Location}
+	if a.Location != "" {
+		h["Location"] = []string{a.Location}
+	}
 	if !x.proxy.hide {
 		x.put(h, "X-Usher-Reason", slotReason, string(a.Reason))
+	}
+	if a.Status == http.StatusNotModified {
+		x.w.WriteHeader(a.Status)
+		return true
+	}
+	if a.Body != "" {
+		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		x.writeBody(a.Status, []byte(a.Body))
+		return true
 	}
 	x.writePage(a.Status, Page{Status: a.Status, Reason: x.shown(a.Reason), ID: x.record.ID})
 	return true
@@ -86,7 +97,11 @@ func (x *exchange) redirectTo(a policy.Answer) bool {
 
 func (x *exchange) writePage(status int, page Page) {
 	h := x.w.Header()
-	body := page.Render(first(x.r.Header["Accept"]), h)
+	x.writeBody(status, page.Render(first(x.r.Header["Accept"]), h))
+}
+
+func (x *exchange) writeBody(status int, body []byte) {
+	h := x.w.Header()
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.w.WriteHeader(status)
 	if x.r.Method != http.MethodHead {

@@ -19,8 +19,8 @@ func (x *exchange) route() bool {
 		x.record.Error = err.Error()
 		return x.refuse()
 	}
-	x.ask.Path = path
-	x.match = x.table.Lookup(x.hostAsked(), path)
+	x.ask.Path, x.ask.Named, x.ask.TLS = path, x.hostAsked(), x.r.TLS != nil
+	x.match = x.table.Lookup(x.ask.Named, path)
 	if x.match.Host == nil && path == "/healthz" && x.r.Method == http.MethodGet {
 		return x.healthy()
 	}
@@ -64,7 +64,7 @@ func (x *exchange) redirect() bool {
 	switch {
 	case answer.Status == 0:
 		return x.r.TLS == nil && x.clientCert()
-	case answer.Location != "":
+	case answer.Status < http.StatusBadRequest:
 		return x.redirectTo(answer)
 	}
 	return x.fail(answer.Reason)

@@ -42,7 +42,7 @@ func (x *exchange) wait() bool {
 func (x *exchange) again() bool {
 	table := x.proxy.tables.Load()
 	match := table.Lookup(x.hostAsked(), x.ask.Path)
-	if match.Route == nil || match.Route.Broken != "" || match.Route.Policy == nil || match.Route.Policy.Deny != "" {
+	if match.Route == nil || match.Route.Broken != "" || match.Route.Policy == nil || match.Route.Policy.Deny != "" || match.Route.Policy.URLRedirect.Wanted() {
 		return false
 	}
 	if b := table.Backend(match.Route); b == nil || len(b.Endpoints) == 0 {

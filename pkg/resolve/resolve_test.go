@@ -54,7 +54,7 @@ func answer(t *route.Table, request string) string {
 	if err != nil {
 		return "400 bad-request"
 	}
-	a := answerOf(t, &policy.Request{Method: "GET", Scheme: scheme, Host: host, Path: path, Target: "/" + target}, headerOf(field))
+	a := answerOf(t, &policy.Request{Method: "GET", Scheme: scheme, TLS: scheme == "https", Named: host, Host: host, Path: path, Target: "/" + target}, headerOf(field))
 	if scheme == "https" {
 		a += ", " + certificateFor(t, host)
 	}
