@@ -22,6 +22,8 @@ const (
 	ownController   = "usher.dev/ingress-controller"
 	nginxController = "k8s.io/ingress-nginx"
 	ownPrefix       = "usher.dev/"
+
+	sharedHosts, ownHosts = "shared", "namespace" // of --host-ownership
 )
 
 // objectFlags say where objects are read from and which Ingresses are ours.
@@ -46,6 +48,7 @@ type objectFlags struct {
 	annotationsPrefix  string
 	allowUpstream      []string
 	disableCatchAll    bool
+	hostOwnership      choice
 	passthrough        bool
 	tcpServices        string
 	udpServices        string
@@ -74,6 +77,8 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.annotationsPrefix, "annotations-prefix", "nginx.ingress.kubernetes.io", "`prefix` of annotations honoured besides usher.dev")
 	set.StringSliceVar(&f.allowUpstream, "allow-upstream-cidr", nil, "let backends have addresses in these `CIDRs`, although they are loopback, link-local or the API server's")
 	set.BoolVar(&f.disableCatchAll, "disable-catch-all", false, "ignore rules without a host and Ingresses with a default backend only")
+	f.hostOwnership = choice{sharedHosts, []string{sharedHosts, ownHosts}}
+	set.Var(&f.hostOwnership, "host-ownership", "whether namespaces may share a host, which belongs to that of its oldest Ingress: shared lets others have paths that are free, namespace refuses them, and default backends of all traffic likewise")
 	set.BoolVar(&f.passthrough, "enable-ssl-passthrough", false, "honour the annotation ssl-passthrough, by which TLS of a host is not ended here; paths that ask for it without this answer 503")
 	set.StringVar(&f.tcpServices, "tcp-services-configmap", "", "`namespace/name` of the ConfigMap of TCP services: \"PORT\": namespace/service:port[:PROXY][:PROXY]")
 	set.StringVar(&f.udpServices, "udp-services-configmap", "", "`namespace/name` of a ConfigMap of UDP services, each of which is reported as not served")
@@ -113,6 +118,7 @@ func (f *objectFlags) resolveOptions() (resolve.Options, error) {
 		ClassByName:     f.classByName,
 		WithoutClass:    f.withoutClass,
 		DisableCatchAll: f.disableCatchAll,
+		OwnPathsOnly:    f.hostOwnership.value == ownHosts,
 		Passthrough:     f.passthrough,
 		AllowLoopback:   f.manifests != "",
 		Zone:            f.zone,

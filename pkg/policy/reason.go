@@ -87,6 +87,8 @@ const (
 	NoConfigMap            Reason = "no-configmap"
 	PortByTarget           Reason = "port-by-target-port"
 	HostSettingConflict    Reason = "host-setting-conflict"
+	HostNotOwned           Reason = "host-not-owned"
+	HostShared             Reason = "host-shared"
 	PassthroughPath        Reason = "passthrough-path"
 	BadTCPService          Reason = "bad-tcp-service"
 	UDPService             Reason = "udp-service"
@@ -199,6 +201,8 @@ func objectReasons() []ReasonDoc {
 		{NoConfigMap, 0, "The ConfigMap the controller was started with does not exist, so the defaults apply.", "Create it, or correct --configmap."},
 		{PortByTarget, 0, "The backend's port is a targetPort of the Service rather than one of its ports, which ingress-nginx accepts too.", "Write the Service's own port: other controllers and `kubectl` find nothing by its targetPort."},
 		{HostSettingConflict, 0, "Another, older Ingress already makes this setting for the whole host.", "Make it on one Ingress of the host only, or the same on all."},
+		{HostNotOwned, 503, "The host belongs to another namespace, which has the oldest Ingress with a rule for it; what stands for the whole host is taken from there alone.", "Use a host of your own, or ask that namespace to declare it; an option that restricts access and cannot be honoured keeps its paths closed (503)."},
+		{HostShared, 0, "Ingresses of other namespaces name a host that belongs to this one.", "If that is not meant, ask them to remove it, or start Usher with --host-ownership=namespace, which refuses their paths."},
 		{PassthroughPath, 503, "An Ingress with ssl-passthrough has a path that cannot be passed through.", "Give it a host and the path /, and start Usher with --enable-ssl-passthrough."},
 		{BadTCPService, 0, "An entry of the ConfigMap of TCP services cannot be used.", "Write \"PORT\": namespace/service:port as the message says."},
 		{UDPService, 0, "An entry of the ConfigMap of UDP services, which are not forwarded.", "Give the Service type LoadBalancer or NodePort."},

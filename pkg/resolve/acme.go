@@ -27,14 +27,15 @@ func (r *Resolver) asksACME(in *ingress) bool {
 	return in.object.Annotations[tlsACME] == "true"
 }
 
-// order gives the entry by which a certificate for name is to be had by ACME: the host has rules, and the first Ingress that may speak
-// of it asks and names no Secret that somebody else made. have counts the certificates that others made for the name; they go before.
+// order gives the entry by which a certificate for name is to be had by ACME: the host has rules, and the first Ingress of its owner's
+// namespace that asks names no Secret that somebody else made. have counts the certificates that others made for the name; they go before.
 func (r *Resolver) order(name string, n *tlsName, have int) (route.ACMEName, bool) {
-	if host := r.hosts[name]; have > 0 || host == nil || len(host.claims) == 0 {
+	owner := r.owner(name)
+	if have > 0 || owner == nil {
 		return route.ACMEName{}, false
 	}
-	for _, c := range n.claims {
-		if r.foreignOwner(name, c.ingress) != nil || len(c.entry.hosts) == 0 || !r.wantsACME(c.ingress) {
+	for _, c := range n.of(owner.ref.Namespace) {
+		if len(c.entry.hosts) == 0 || !r.wantsACME(c.ingress) {
 			continue
 		}
 		o := route.ACMEName{Name: name, Origin: policy.Origin{Object: c.ref, Field: c.field}, Shared: len(c.entry.hosts) > 1}
@@ -48,18 +49,35 @@ func (r *Resolver) order(name string, n *tlsName, have int) (route.ACMEName, boo
 				o.Written = s.certificate
 			}
 		}
-		return o, true
+		n.orders = true
+		return o, !r.refuseWildcard(name, n, c)
 	}
 	return route.ACMEName{}, false
 }
 
+// refuseWildcard reports whether a certificate of a wildcard would be good for a host that another namespace has had for longer. Hosts
+// that came later do not count, so that nobody can end another's certificate.
+func (r *Resolver) refuseWildcard(name string, n *tlsName, c tlsClaim) bool {
+	if !strings.HasPrefix(name, "*") {
+		return false
+	}
+	host, owner := r.olderBelow(name, r.owner(name))
+	if owner == nil {
+		return false
+	}
+	d := notOwner(c.at(c.field), host, owner, whyFirst(owner, r.owner(name)))
+	d.Effect = "no certificate of " + name + " is ordered by ACME, since it would be good for that host"
+	n.diagnostics = append(n.diagnostics, d)
+	return true
+}
+
 // reportUnordered tells those who ask for a certificate of a name that nobody has rules for that they will not get one.
-func (r *Resolver) reportUnordered(name string, n *tlsName) {
-	if host := r.hosts[name]; host != nil && len(host.claims) > 0 {
+func (r *Resolver) reportUnordered(name string, n *tlsName, owner *ingress) {
+	if r.owner(name) != nil {
 		return
 	}
-	for _, c := range n.claims {
-		if !r.wantsACME(c.ingress) || r.foreignOwner(name, c.ingress) != nil || c.entry.named && r.tls.secrets[c.entry.secret].object != nil {
+	for _, c := range n.of(owner.ref.Namespace) {
+		if !r.wantsACME(c.ingress) || c.entry.named && r.tls.secrets[c.entry.secret].object != nil {
 			continue
 		}
 		n.diagnostics = append(n.diagnostics, route.Diagnostic{

@@ -15,6 +15,7 @@ type changes struct {
 	all        bool // the first Snapshot: nothing is known yet
 	ingresses  []object.Key
 	classes    bool
+	namespaces []string
 	services   map[object.Key]bool // the Service itself or its EndpointSlices
 	pods       map[string]bool     // namespaces in which Pods changed
 	secrets    map[object.Key]bool
@@ -39,6 +40,8 @@ func compare(before, s *object.Snapshot, first bool) *changes {
 			c.ingresses = append(c.ingresses, change.Key)
 		case object.IngressClass:
 			c.classes = true
+		case object.Namespace:
+			c.namespaces = append(c.namespaces, change.Key.Name)
 		case object.Service, object.EndpointSlice:
 			c.services[change.Key] = true
 		case object.Pod:
@@ -55,6 +58,7 @@ func compare(before, s *object.Snapshot, first bool) *changes {
 func (c *changes) everything(before, s *object.Snapshot) {
 	differing(before.Ingresses, s.Ingresses, sameVersion, func(k object.Key) { c.ingresses = append(c.ingresses, k) })
 	differing(before.IngressClasses, s.IngressClasses, sameVersion, func(string) { c.classes = true })
+	differing(before.Namespaces, s.Namespaces, sameVersion, func(name string) { c.namespaces = append(c.namespaces, name) })
 	differing(before.Services, s.Services, sameVersion, func(k object.Key) { c.services[k] = true })
 	for k, group := range s.EndpointSlices.All() {
 		if !sameSlices(before.EndpointSlices.Of(k), group) {

@@ -95,6 +95,7 @@ func newSnapshot() *object.Snapshot {
 		IngressClasses: map[string]*networkingv1.IngressClass{},
 		Services:       map[object.Key]*corev1.Service{},
 		Secrets:        map[object.Key]*corev1.Secret{},
+		Namespaces:     map[string]*corev1.Namespace{},
 		ConfigMaps:     map[object.Key]*corev1.ConfigMap{},
 		Pods:           map[object.Key]*corev1.Pod{},
 	}
@@ -110,6 +111,7 @@ func parseFlags(t *testing.T, head string) resolve.Options {
 	set.BoolVar(&o.ClassByName, "ingress-class-by-name", false, "")
 	set.BoolVar(&o.WithoutClass, "watch-ingress-without-class", false, "")
 	set.BoolVar(&o.DisableCatchAll, "disable-catch-all", false, "")
+	set.Func("host-ownership", "", func(s string) error { o.OwnPathsOnly = s == "namespace"; return nil })
 	set.BoolVar(&o.AllowLoopback, "manifests", false, "")
 	set.StringVar(&o.Zone, "zone", "", "")
 	set.BoolFunc("acme-email", "", func(string) error { o.ACME = true; return nil })
@@ -151,6 +153,13 @@ func add(s *object.Snapshot, document string) error {
 	switch kind.Kind {
 	case "Ingress":
 		return into(document, s.Ingresses)
+	case "Namespace":
+		namespaces := map[object.Key]*corev1.Namespace{}
+		err := into(document, namespaces)
+		for k, namespace := range namespaces {
+			s.Namespaces[k.Name] = namespace
+		}
+		return err
 	case "Service":
 		return into(document, s.Services)
 	case "ConfigMap":

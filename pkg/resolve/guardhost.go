@@ -8,36 +8,35 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// In ingress-nginx the oldest Ingress with auth-tls-secret decides for the whole host, and so does the one with proxy-ssl-secret. Here
-// an Ingress that has its own is served by its own, so that nobody's clients are judged by somebody else's CAs; for one without, the
-// oldest's stands, as there:
+// In ingress-nginx the oldest Ingress with auth-tls-secret decides for the whole host, and so does the one with proxy-ssl-secret. Here an
+// Ingress that has its own is served by its own; for one without, that of the oldest Ingress of the owner's namespace stands:
 //
-//	auth-tls-secret    in the same namespace always; in another one only if that Ingress is newer, so that nobody can shut the paths
-//	                   of others that were there before
-//	proxy-ssl-secret   in the same namespace: a key is for its owner's applications
+//	auth-tls-secret    for all paths of the host. That of another namespace than the owner's cannot be asked for in the handshake, which
+//	                   is the owner's, so it closes its paths
+//	proxy-ssl-secret   for paths of the same namespace: a key is for its owner's applications
 
-// guards are the oldest claims of the host being built that have any.
-type guards struct{ clients, upstream *claim }
-
+// findGuards takes those of the host being built from the claims of its owner's namespace.
 func (m *merging) findGuards(claims []claim) {
 	if i := slices.IndexFunc(claims, func(c claim) bool { return c.clientAuth != nil }); i >= 0 {
-		m.guards.clients = &claims[i]
 		m.host.ClientAuth = claims[i].clientAuth
 	}
 	if i := slices.IndexFunc(claims, func(c claim) bool { return c.upstream != nil }); i >= 0 {
-		m.guards.upstream = &claims[i]
+		m.upstream = claims[i].upstream
 	}
 }
 
 // guard gives a route of c what stands for it.
 func (m *merging) guard(c claim, won *route.Route) {
-	if first := m.guards.clients; won.ClientAuth == nil && first != nil {
-		if first.ref.Namespace == c.ref.Namespace || older(first.ingress, c.ingress) < 0 {
-			won.ClientAuth = first.clientAuth
-		}
+	switch {
+	case m.isStranger(c) && won.ClientAuth.Restricts():
+		closed := *won.ClientAuth
+		closed.CAs, closed.Broken = nil, policy.HostNotOwned
+		won.ClientAuth = &closed
+	case m.isStranger(c) || won.ClientAuth == nil:
+		won.ClientAuth = m.host.ClientAuth
 	}
-	if first := m.guards.upstream; won.UpstreamTLS == nil && first != nil && first.ref.Namespace == c.ref.Namespace {
-		won.UpstreamTLS = first.upstream
+	if won.UpstreamTLS == nil && !m.isStranger(c) {
+		won.UpstreamTLS = m.upstream
 	}
 }
 

@@ -8,10 +8,10 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// What a TLS handshake may agree on is a matter of the host, since there is no path yet. The oldest Ingress with an annotation about it
-// decides for the host; others are told. Without any it is as the oldest Ingress's class has it.
+// What a TLS handshake may agree on is a matter of the host, since there is no path yet. Of the Ingresses of the owner's namespace the
+// oldest with an annotation about it decides for the host; others are told. Without any it is as the oldest Ingress's class has it.
 
-// handshake decides for the host being built; claims are in order of age.
+// handshake decides for the host being built; claims are those of its owner's namespace, in order of age.
 func (m *merging) handshake(claims []claim) {
 	if len(claims) == 0 {
 		return

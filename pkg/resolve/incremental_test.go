@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -35,12 +36,28 @@ func TestIncremental(t *testing.T) {
 	}
 }
 
+// TestIncrementalOwners is the same with nothing but hosts that namespaces dispute.
+func TestIncrementalOwners(t *testing.T) {
+	var pool []*object.Snapshot
+	files, err := filepath.Glob("testdata/owner/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d fixtures: %v", len(files), err)
+	}
+	for _, file := range files {
+		pool = append(pool, readFixture(t, file).snapshot)
+	}
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { runIncremental(t, pool, 1000+seed) })
+	}
+}
+
 func runIncremental(t *testing.T, pool []*object.Snapshot, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	options := resolve.Options{
 		ControllerClass: "usher.dev/ingress-controller", IngressClass: "usher",
 		ConfigMap: object.Key{Namespace: "usher", Name: "config"}, DefaultCertificate: object.Key{Namespace: "usher", Name: "default"},
 		TCPServices: object.Key{Namespace: "usher", Name: "tcp"}, UDPServices: object.Key{Namespace: "usher", Name: "udp"}, Passthrough: seed%2 == 0,
+		OwnPathsOnly: seed%4 == 1, ACME: seed%3 != 0,
 		WithoutClass: seed%2 == 0, DisableCatchAll: seed%5 == 0, Zone: []string{"", "a"}[seed%2],
 	}
 	if seed%3 == 0 {
@@ -151,7 +168,7 @@ func mutate(s *object.Snapshot, pool []*object.Snapshot, random *rand.Rand) *obj
 	next.Changes = []object.Change{}
 	from := pool[random.IntN(len(pool))]
 	for range 1 + random.IntN(4) {
-		switch random.IntN(8) {
+		switch random.IntN(9) {
 		case 0, 1, 2:
 			change(&next, object.Ingress, &next.Ingresses, swap(from.Ingresses, random))
 		case 3:
@@ -162,6 +179,8 @@ func mutate(s *object.Snapshot, pool []*object.Snapshot, random *rand.Rand) *obj
 			change(&next, object.Secret, &next.Secrets, swap(from.Secrets, random))
 		case 7:
 			mutateClasses(&next, from, random)
+		case 8:
+			mutateNamespaces(&next, random)
 		}
 		if random.IntN(2) == 0 {
 			from = pool[random.IntN(len(pool))]
@@ -201,6 +220,18 @@ func change[V comparable](s *object.Snapshot, kind object.Kind, objects *map[obj
 		(*objects)[put.key] = put.value
 	}
 	s.Changes = append(s.Changes, object.Change{Kind: kind, Key: put.key})
+}
+
+// mutateNamespaces begins to delete a namespace that others share hosts with, or makes it again.
+func mutateNamespaces(s *object.Snapshot, random *rand.Rand) {
+	name := []string{"demo", "evil", "blue", "other"}[random.IntN(4)]
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if random.IntN(2) == 0 {
+		namespace.DeletionTimestamp = &metav1.Time{Time: now}
+	}
+	s.Namespaces = maps.Clone(s.Namespaces)
+	s.Namespaces[name] = namespace
+	s.Changes = append(s.Changes, object.Change{Kind: object.Namespace, Key: object.Key{Name: name}})
 }
 
 func mutateSlices(s *object.Snapshot, from *object.Snapshot, random *rand.Rand) {

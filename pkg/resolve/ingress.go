@@ -24,7 +24,9 @@ type ingress struct {
 	byName   map[string]*hostRules
 	fallback *path // spec.defaultBackend, may be nil
 	catchAll bool  // fallback answers what nothing else claims
+	ending   bool  // it is being deleted, by itself or with its namespace: it gives way to all others
 	entries  []tlsEntry
+	under    map[string]bool // the wildcards above its hosts; nil if it has no TLS entries
 	uses     []use
 
 	diagnostics    []route.Diagnostic
@@ -63,14 +65,28 @@ func (r *Resolver) resolveIngresses(changed *changes) {
 	for _, key := range changed.ingresses {
 		r.replaceIngress(key, r.work.snapshot.Ingresses[key])
 	}
-	if !r.work.classes {
+	if !r.work.classes && !r.endingChanged(changed) {
 		return
 	}
 	for key, in := range r.ingresses {
-		if r.classes.verdict(in.object) != in.verdict {
+		if r.classes.verdict(in.object) != in.verdict || r.isEnding(in.object) != in.ending {
 			r.replaceIngress(key, in.object)
 		}
 	}
+}
+
+// isEnding reports whether an Ingress is being deleted, or its namespace is, with whatever it sends requests to.
+func (r *Resolver) isEnding(object *networkingv1.Ingress) bool {
+	namespace := r.work.snapshot.Namespaces[object.Namespace]
+	return object.DeletionTimestamp != nil || namespace != nil && namespace.DeletionTimestamp != nil
+}
+
+// endingChanged reports whether the deletion of any namespace began or is no more.
+func (r *Resolver) endingChanged(changed *changes) bool {
+	ends := func(s *object.Snapshot, name string) bool {
+		return s.Namespaces[name] != nil && s.Namespaces[name].DeletionTimestamp != nil
+	}
+	return slices.ContainsFunc(changed.namespaces, func(name string) bool { return ends(r.previous, name) != ends(r.work.snapshot, name) })
 }
 
 // replaceIngress puts object in place of what was known under key; nil removes it.
@@ -79,7 +95,7 @@ func (r *Resolver) replaceIngress(key object.Key, object *networkingv1.Ingress) 
 	var now *ingress
 	if object != nil {
 		v := r.classes.verdict(object)
-		if old != nil && old.verdict == v && sameDeclaration(old.object, object) {
+		if old != nil && old.verdict == v && old.ending == r.isEnding(object) && sameDeclaration(old.object, object) {
 			old.object = object
 			return
 		}
@@ -114,12 +130,12 @@ func (r *Resolver) enter(in *ingress) {
 			r.hosts[h.name] = host
 			r.below.add(h.name)
 		}
-		host.claims = append(host.claims, claim{in, h})
-		r.work.hosts[h.name] = true
+		host.claims, host.owner = append(host.claims, claim{in, h}), nil
+		r.work.claimed(h.name)
 	}
 	if in.catchAll {
 		r.catchAll = append(r.catchAll, in)
-		r.work.catchAll = true
+		r.anyChanged()
 	}
 	for _, u := range in.uses {
 		r.backends.acquire(u.key, user{ingress: in, field: u.field})
@@ -127,7 +143,7 @@ func (r *Resolver) enter(in *ingress) {
 	if in.hasSessions() {
 		r.stickyUsers++
 	}
-	r.tls.enter(in, &r.work)
+	r.enterTLS(in)
 	r.enterGuards(in)
 }
 
@@ -136,12 +152,12 @@ func (r *Resolver) leave(in *ingress) {
 	r.problems.replace(in.diagnostics, nil)
 	for _, h := range in.hosts {
 		host := r.hosts[h.name]
-		host.claims = slices.DeleteFunc(host.claims, func(c claim) bool { return c.ingress == in })
-		r.work.hosts[h.name] = true
+		host.claims, host.owner = slices.DeleteFunc(host.claims, func(c claim) bool { return c.ingress == in }), nil
+		r.work.claimed(h.name)
 	}
 	if in.catchAll {
 		r.catchAll = slices.DeleteFunc(r.catchAll, func(other *ingress) bool { return other == in })
-		r.work.catchAll = true
+		r.anyChanged()
 	}
 	for _, u := range in.uses {
 		r.backends.release(u.key, in)
@@ -151,15 +167,29 @@ func (r *Resolver) leave(in *ingress) {
 	}
 	r.problems.replace(in.tlsDiagnostics, nil)
 	in.tlsDiagnostics = nil
-	r.tls.leave(in, &r.work)
+	r.leaveTLS(in)
 	r.leaveGuards(in)
 }
 
 func (in *ingress) hasSessions() bool { return in.policy != nil && in.policy.Sticky.On }
 
-// older orders Ingresses by who wins: the older one, then by namespace and name.
+// claimed notes that the Ingresses with rules for a host changed. Those of any host share it with default backends.
+func (w *work) claimed(host string) {
+	w.hosts[host] = true
+	w.catchAll = w.catchAll || host == ""
+}
+
+func (r *Resolver) anyChanged() {
+	r.work.catchAll = true
+	if r.hosts[""] != nil {
+		r.work.hosts[""] = true
+	}
+}
+
+// older orders Ingresses by who wins: one that stays before one that is being deleted, the older one, then by namespace and name.
 func older(a, b *ingress) int {
 	return cmp.Or(
+		compareBools(a.ending, b.ending),
 		a.object.CreationTimestamp.Compare(b.object.CreationTimestamp.Time),
 		cmp.Compare(a.ref.Namespace, b.ref.Namespace), cmp.Compare(a.ref.Name, b.ref.Name),
 	)
@@ -167,7 +197,7 @@ func older(a, b *ingress) int {
 
 // readIngress reads one Ingress; one that is not ours declares nothing.
 func (r *Resolver) readIngress(object *networkingv1.Ingress, v verdict) *ingress {
-	in := &ingress{object: object, verdict: v, ref: policy.Ref{Kind: "Ingress", Namespace: object.Namespace, Name: object.Name}}
+	in := &ingress{object: object, verdict: v, ending: r.isEnding(object), ref: policy.Ref{Kind: "Ingress", Namespace: object.Namespace, Name: object.Name}}
 	if !v.claimed {
 		d := route.Diagnostic{Severity: route.Info, Reason: policy.ClassIgnored, Origin: in.at(classField(object)), Message: v.why, Effect: "this Ingress is left to others"}
 		if v.meant {
@@ -187,9 +217,21 @@ func (r *Resolver) readIngress(object *networkingv1.Ingress, v verdict) *ingress
 	}
 	if !in.isCanary() {
 		in.readTLS()
+		in.findWildcards()
 	}
 	in.collectUses()
 	return in
+}
+
+// findWildcards lists the wildcards above its hosts.
+func (in *ingress) findWildcards() {
+	if len(in.entries) == 0 {
+		return
+	}
+	in.under = make(map[string]bool, len(in.hosts))
+	for _, h := range in.hosts {
+		in.under[wildcardOf(h.name)] = true
+	}
 }
 
 func classField(object *networkingv1.Ingress) string {
@@ -448,4 +490,15 @@ func (in *ingress) collectUses() {
 		return cmp.Or(cmp.Compare(a.key.service.Name, b.key.service.Name), cmp.Compare(a.key.port, b.key.port))
 	})
 	in.uses = slices.CompactFunc(in.uses, func(a, b use) bool { return a.key == b.key })
+}
+
+// compareBools orders false before true.
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }

@@ -22,6 +22,7 @@ import (
 // virtualHost is one host and everybody who declares it.
 type virtualHost struct {
 	claims      []claim
+	owner       *ingress    // see Resolver.owner; nil until asked for
 	host        *route.Host // nil when nobody does any more
 	diagnostics []route.Diagnostic
 }
@@ -40,7 +41,7 @@ func (r *Resolver) mergeHosts() {
 		v.host, v.diagnostics = nil, nil
 		if len(v.claims) == 0 {
 			delete(r.hosts, name)
-			r.below.remove(name)
+			r.forget(name)
 		} else {
 			r.merge(name, v)
 		}
@@ -62,14 +63,19 @@ func (r *Resolver) rebuiltHosts() map[string]*route.Host {
 
 func (r *Resolver) merge(name string, v *virtualHost) {
 	slices.SortFunc(v.claims, func(a, b claim) int { return older(a.ingress, b.ingress) })
-	m := merging{resolver: r, virtualHost: v}
+	m := merging{resolver: r, virtualHost: v, owner: r.owner(name)}
 	if len(v.claims) > 1 || len(v.claims[0].rules.paths) > fewPaths {
 		m.places = map[place]*route.Route{}
 	}
 	m.host = &route.Host{Name: name, TLS: r.tls.covers(name), Origin: v.origin()}
 	primaries, canaries := v.byRole()
-	m.handshake(primaries)
-	m.findGuards(primaries)
+	own, strangers := m.byOwner(primaries)
+	ownCanaries, otherCanaries := m.byOwner(canaries)
+	if r.options.OwnPathsOnly {
+		primaries, canaries = own, ownCanaries
+	}
+	m.handshake(own)
+	m.findGuards(own)
 	for _, broken := range []bool{false, true} {
 		for _, c := range primaries {
 			for i := range c.rules.paths {
@@ -79,7 +85,7 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 			}
 		}
 	}
-	for _, c := range primaries {
+	for _, c := range own {
 		m.fallback(c)
 	}
 	m.ask()
@@ -87,10 +93,11 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 	for _, c := range canaries {
 		m.attach(c)
 	}
+	m.reportStrangers(slices.Concat(strangers, otherCanaries))
 	slices.SortFunc(m.routes, compareRoutes)
 	m.host.Paths = route.NewPaths(m.routes)
 	if len(primaries) == 0 {
-		v.host = nil // canaries alone make no host
+		v.host = nil // canaries alone make no host, nor do those who may not declare it
 	}
 }
 
@@ -127,9 +134,11 @@ func compareRoutes(a, b *route.Route) int {
 type merging struct {
 	resolver *Resolver
 	*virtualHost
+	owner  *ingress
 	places map[place]*route.Route // nil where looking through routes is faster
 	routes []*route.Route
-	guards guards
+
+	upstream *route.UpstreamTLS // of the owner's namespace; may be nil
 }
 
 const fewPaths = 8
@@ -206,16 +215,22 @@ func (m *merging) lost(c claim, p *path, winner *route.Route) {
 
 // why says what decided between two Ingresses.
 func (m *merging) why(loser claim, winner *route.Route) string {
-	switch first := m.resolver.ingresses[object.Key{Namespace: winner.Ingress.Namespace, Name: winner.Ingress.Name}]; {
-	case first == nil || first == loser.ingress:
+	return whyFirst(m.resolver.ingresses[object.Key{Namespace: winner.Ingress.Namespace, Name: winner.Ingress.Name}], loser.ingress)
+}
+
+func whyFirst(first, loser *ingress) string {
+	switch {
+	case first == nil || first == loser:
 		return ""
+	case first.ending != loser.ending:
+		return ", which is not being deleted"
 	case first.object.CreationTimestamp.Equal(&loser.object.CreationTimestamp):
 		return ", which is first by name"
 	}
 	return ", which is older"
 }
 
-// fallback takes the spec.defaultBackend of the oldest Ingress with rules for this host.
+// fallback takes the spec.defaultBackend of the oldest Ingress with rules for this host, of the owner's namespace.
 func (m *merging) fallback(c claim) {
 	if c.ingress.fallback == nil {
 		return
@@ -262,32 +277,6 @@ func displayHost(host string) string {
 		return "any host"
 	}
 	return host
-}
-
-// defaultRoute is what answers requests that no host or path claims: the oldest Ingress that has only a default backend, then the
-// Service the controller was started with.
-func (r *Resolver) defaultRoute() *route.Route {
-	slices.SortFunc(r.catchAll, older)
-	var found []route.Diagnostic
-	var winner *route.Route
-	for _, in := range r.catchAll {
-		if winner == nil {
-			winner = r.route(in, in.fallback)
-			continue
-		}
-		if d, ok := r.defaultConflict(winner, in); ok {
-			d.Message = fmt.Sprintf("the default backend of all traffic is given by %s already, which is older or first by name", winner.Origin)
-			d.Effect = fmt.Sprintf("what no host or path claims %s; %s gets none of it", r.goal(winner), in.fallback.goal())
-			found = append(found, d)
-		}
-	}
-	r.problems.replace(r.catchAllDiagnostics, found)
-	r.catchAllDiagnostics = found
-	if winner == nil && r.options.DefaultBackend != (object.Key{}) {
-		p := &path{path: "/", kind: route.Prefix, backend: backendKey{service: r.options.DefaultBackend}}
-		winner = &route.Route{Path: p.path, Type: p.kind, Backend: r.backends.index(p), Policy: r.classes.global}
-	}
-	return winner
 }
 
 // ingressStates lists what became of each Ingress, by namespace and name; last is the list before, which is shared if nothing changed.

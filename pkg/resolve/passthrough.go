@@ -8,7 +8,7 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// A host whose path "/" belongs to an Ingress with ssl-passthrough is passed through: a TLS connection that asks for it goes as it is
+// A host whose path "/" belongs to an Ingress of its owner's namespace with ssl-passthrough is passed through: a TLS connection that asks for it goes as it is
 // to that path's backend. There is no path in a handshake, so all other paths of the host are reached by plain HTTP only.
 //
 // For example, if demo/old declares shop.example.com/ and the newer demo/new, with ssl-passthrough, /pay, then TLS for shop.example.com
@@ -18,7 +18,8 @@ import (
 func (m *merging) passthrough(claims []claim) {
 	name := m.host.Name
 	i := slices.IndexFunc(m.routes, func(r *route.Route) bool { return r.Type == route.Prefix && r.Path == "/" })
-	if i >= 0 && m.routes[i].Policy.Stream.Passthrough && name != "" && m.resolver.options.Passthrough {
+	own := i >= 0 && m.owner != nil && m.routes[i].Ingress.Namespace == m.owner.ref.Namespace
+	if own && m.routes[i].Policy.Stream.Passthrough && name != "" && m.resolver.options.Passthrough {
 		root := m.routes[i]
 		m.host.Passthrough = &route.Stream{Backend: root.Backend, Broken: root.Broken, Policy: root.Policy, Origin: root.Origin}
 		if root.Policy.Stream.ProxyProtocol {

@@ -4,9 +4,10 @@
 //
 //	class.go     which Ingresses are ours, and the settings their class starts from
 //	ingress.go   one Ingress on its own: hosts, paths, backends and TLS entries it declares, and what is wrong with them
+//	owner.go     the namespace that a host belongs to, and what others do not get to say for it
 //	merge.go     all Ingresses together: the oldest wins a path, the others are told
 //	backend.go   a port of a Service becomes endpoints, or the reason why there are none (endpoint.go, external.go)
-//	tls.go       which certificate answers for which name (secret.go reads one Secret)
+//	tls.go       which certificate answers for which name (tlsname.go decides one name, secret.go reads one Secret)
 //	guard.go     whose certificates are wanted: of clients, and of endpoints spoken to over TLS
 //
 // It is pure: no clock, no I/O, no log. A Resolver remembers its last result and does again only what a change touches; the outcome
@@ -54,6 +55,8 @@ type Options struct {
 	AllowLoopback bool
 	// DisableCatchAll ignores host-less rules and Ingresses that have a default backend only.
 	DisableCatchAll bool
+	// OwnPathsOnly refuses paths of other namespaces than the host's owner's, and catch-alls of others than the oldest's.
+	OwnPathsOnly bool
 	// TCPServices and UDPServices are ConfigMaps of services by port; OwnPorts are those that no service can have.
 	TCPServices, UDPServices object.Key
 	OwnPorts                 []uint16
@@ -75,7 +78,7 @@ type Resolver struct {
 	classes   *classes
 	ingresses map[object.Key]*ingress // every Ingress, claimed or not
 	hosts     map[string]*virtualHost
-	below     below // hosts
+	below     below // hosts and TLS names
 	catchAll  []*ingress
 	backends  backends
 	tls       tlsNames
@@ -104,8 +107,9 @@ type Resolver struct {
 // work is what one turn still has to look at.
 type work struct {
 	snapshot *object.Snapshot
-	hosts    map[string]bool // hosts to merge again
-	names    map[string]bool // TLS names to decide again
+	hosts    map[string]bool            // hosts to merge again
+	names    map[string]bool            // TLS names to decide again
+	spoken   map[string]map[string]bool // namespaces whose TLS entries for a wildcard changed
 	entries  map[*ingress]bool
 	states   map[object.Key]bool // Ingresses read again
 	catchAll bool
@@ -147,7 +151,10 @@ func usualPrefixes() []string { return []string{"usher.dev/", "nginx.ingress.kub
 // Table.Generation counts the calls; now only decides which certificates have expired.
 func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 	changed := compare(r.previous, s, r.turns == 0)
-	r.work = work{snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, entries: map[*ingress]bool{}, states: map[object.Key]bool{}, guarded: map[*ingress]bool{}}
+	r.work = work{
+		snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, spoken: map[string]map[string]bool{},
+		entries: map[*ingress]bool{}, states: map[object.Key]bool{}, guarded: map[*ingress]bool{},
+	}
 
 	r.resolveClasses(changed)
 	r.resolveIngresses(changed)
@@ -170,16 +177,17 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 // build assembles the Table from the state, sharing with the last one whatever did not change.
 func (r *Resolver) build(s *object.Snapshot) *route.Table {
 	last := r.table
-	fallback := last.Default
+	byDefault, fallback := last.Default, last.Fallback
 	if r.work.catchAll {
-		fallback = r.defaultRoute()
+		byDefault, fallback = r.defaultRoutes()
 	}
 	t := &route.Table{
 		Generation:   r.turns,
 		Changed:      s.Since,
 		Hosts:        last.Hosts,
 		Backends:     r.backends.publish(),
-		Default:      fallback,
+		Default:      byDefault,
+		Fallback:     fallback,
 		Policy:       r.classes.global,
 		StickyKeys:   r.sticky,
 		ECH:          r.ech,

@@ -17,8 +17,8 @@ import (
 //	one without hosts gives it to those hosts of its Ingress's rules that the certificate covers;
 //	one without secretName only says that the hosts are served over TLS, under the default certificate.
 //
-// Of two certificates with the same kind of key for one name the older Ingress's counts; an RSA and an ECDSA one are both kept. A host
-// that only other namespaces have rules for takes no certificate and no redirect from here, so that nobody changes what is not theirs.
+// Of two certificates with the same kind of key for one name the older Ingress's counts; an RSA and an ECDSA one are both kept. Only the
+// entries of the namespace that owns the name are asked (owner.go), those for the wildcard above it included.
 //
 // A name listed in an entry is redirected to HTTPS even if its Secret is missing or broken; the default certificate answers then.
 
@@ -33,7 +33,6 @@ type tlsEntry struct {
 // tlsNames are all names that TLS entries speak of.
 type tlsNames struct {
 	names        map[string]*tlsName
-	below        below // names
 	secrets      map[object.Key]*secret
 	unread       map[object.Key]bool // Secrets named for the first time
 	certificates *route.Certificates
@@ -43,14 +42,26 @@ type tlsNames struct {
 	owned        bool             // whether certificates is a copy made in this turn
 	boundary     time.Time        // when the next certificate becomes valid or expires; zero if none does
 
-	defaults []route.Diagnostic
+	wildcards map[string]wildcardOwner // as they were when the names below them were last decided
+	reports   map[string]bool          // wildcards whose others changed
+	defaults  []route.Diagnostic
 }
 
 // tlsName is one name and the entries that speak of it.
 type tlsName struct {
-	claims      []tlsClaim
+	claims  []tlsClaim // by namespace, then by age
+	first   *ingress   // the oldest with an entry
+	settled bool       // whether claims are in order and first is known
+
 	on          bool // whether the name is served over TLS
+	apart       bool // the entries of the wildcard above it are not for this name, but for those of its own namespace
 	diagnostics []route.Diagnostic
+
+	// Of a wildcard: the hosts below it, with their owners, that its entries would have changed if those were not of another namespace;
+	// and whether a certificate of it is wanted of ACME, which depends on them.
+	others           map[string]*ingress
+	otherDiagnostics []route.Diagnostic
+	orders           bool
 }
 
 type tlsClaim struct {
@@ -61,8 +72,9 @@ type tlsClaim struct {
 
 func newTLSNames() tlsNames {
 	return tlsNames{
-		names: map[string]*tlsName{}, below: below{}, secrets: map[object.Key]*secret{}, unread: map[object.Key]bool{},
+		names: map[string]*tlsName{}, secrets: map[object.Key]*secret{}, unread: map[object.Key]bool{},
 		certificates: &route.Certificates{}, orders: map[string]route.ACMEName{},
+		wildcards: map[string]wildcardOwner{}, reports: map[string]bool{},
 	}
 }
 
@@ -84,30 +96,28 @@ func (in *ingress) claimsOf(each func(name string, c tlsClaim)) {
 	}
 }
 
-func (t *tlsNames) enter(in *ingress, w *work) {
+// enterTLS makes the entries of an Ingress count, and leaveTLS undoes that.
+func (r *Resolver) enterTLS(in *ingress) {
+	t := &r.tls
 	in.claimsOf(func(name string, c tlsClaim) {
-		n := t.names[name]
-		if n == nil {
-			n = &tlsName{}
-			t.names[name] = n
-			t.below.add(name)
-		}
-		n.claims = append(n.claims, c)
-		w.names[name] = true
+		n := r.tlsName(name)
+		n.claims, n.settled = append(n.claims, c), false
+		r.work.speaks(name, in)
 	})
 	for i := range in.entries {
 		if e := &in.entries[i]; e.named {
 			t.secret(e.secret).usedBy(in)
 		}
-		w.entries[in] = true
+		r.work.entries[in] = true
 	}
 }
 
-func (t *tlsNames) leave(in *ingress, w *work) {
+func (r *Resolver) leaveTLS(in *ingress) {
+	t := &r.tls
 	in.claimsOf(func(name string, _ tlsClaim) {
 		n := t.names[name]
-		n.claims = slices.DeleteFunc(n.claims, func(c tlsClaim) bool { return c.ingress == in })
-		w.names[name] = true
+		n.claims, n.settled = slices.DeleteFunc(n.claims, func(c tlsClaim) bool { return c.ingress == in }), false
+		r.work.speaks(name, in)
 	})
 	for i := range in.entries {
 		e := &in.entries[i]
@@ -119,7 +129,18 @@ func (t *tlsNames) leave(in *ingress, w *work) {
 			delete(t.secrets, e.secret)
 		}
 	}
-	delete(w.entries, in)
+	delete(r.work.entries, in)
+}
+
+// tlsName is the record of a name.
+func (r *Resolver) tlsName(name string) *tlsName {
+	n := r.tls.names[name]
+	if n == nil {
+		n = &tlsName{}
+		r.tls.names[name] = n
+		r.below.add(name)
+	}
+	return n
 }
 
 // secret is the record of a Secret somebody names.
@@ -133,12 +154,13 @@ func (t *tlsNames) secret(key object.Key) *secret {
 	return s
 }
 
-// covers tells whether a host is served over TLS: by its own name, or by that of the wildcard above it.
+// covers reports whether a host is served over TLS: by its own name, or by that of the wildcard above it.
 func (t *tlsNames) covers(host string) bool {
-	if n := t.names[host]; n != nil && n.on {
-		return true
+	n := t.names[host]
+	if n != nil && (n.on || n.apart) {
+		return n.on
 	}
-	n := t.names[wildcardOf(host)]
+	n = t.names[wildcardOf(host)]
 	return n != nil && n.on
 }
 
@@ -155,12 +177,7 @@ func (r *Resolver) resolveTLS(changed *changes, now time.Time) {
 		r.reportEntries(in, now)
 	}
 	r.resolveDefault(now)
-	r.spreadHosts()
-	for name := range r.work.names {
-		if n := t.names[name]; n != nil {
-			r.resolveName(name, n)
-		}
-	}
+	r.resolveNames()
 	t.publishOrders()
 	if crossed || len(t.unread) > 0 || len(changed.secrets) > 0 {
 		t.boundary = r.nextBoundary(now)
@@ -189,7 +206,7 @@ func (r *Resolver) readSecret(key object.Key) {
 	}
 	for _, in := range s.users {
 		r.work.entries[in] = true
-		in.claimsOf(func(name string, _ tlsClaim) { r.work.names[name] = true })
+		in.claimsOf(func(name string, _ tlsClaim) { r.work.speaks(name, in) })
 	}
 }
 
@@ -269,137 +286,6 @@ func displayNames(c *route.Certificate) string {
 	return joined(c.Names, strings.Clone)
 }
 
-// spreadHosts adds the names whose owners changed: those of changed hosts, and all below a changed wildcard host.
-func (r *Resolver) spreadHosts() {
-	for host := range r.work.hosts {
-		if r.tls.names[host] != nil {
-			r.work.names[host] = true
-		}
-		for name := range r.tls.below[host] {
-			r.work.names[name] = true
-		}
-	}
-}
-
-// resolveName decides the certificates of one name.
-func (r *Resolver) resolveName(name string, n *tlsName) {
-	before, wasOn := n.diagnostics, n.on
-	n.diagnostics, n.on = nil, false
-	slices.SortFunc(n.claims, func(a, b tlsClaim) int { return older(a.ingress, b.ingress) })
-	var chosen []tlsClaim
-	var certificates []*route.Certificate
-	foreign := 0 // certificates that ACME did not give
-	for _, c := range n.claims {
-		certificate := r.admit(name, n, c)
-		if certificate == nil {
-			continue
-		}
-		if i := slices.IndexFunc(certificates, func(o *route.Certificate) bool { return sameKeyKind(o, certificate) }); i >= 0 {
-			n.conflict(name, c, chosen[i])
-			continue
-		}
-		chosen, certificates = append(chosen, c), append(certificates, certificate)
-		if !r.isWritten(c) {
-			foreign++
-		}
-	}
-	r.reportUnordered(name, n)
-	r.problems.replace(before, n.diagnostics)
-	r.tls.publish(name, certificates)
-	r.settleOrder(name, n, foreign)
-	if n.on != wasOn {
-		r.markHosts(name)
-	}
-	if len(n.claims) == 0 {
-		delete(r.tls.names, name)
-		r.tls.below.remove(name)
-	}
-}
-
-// admit gives the certificate that a claim brings for name, if it brings one, and notes whether the name is served over TLS.
-func (r *Resolver) admit(name string, n *tlsName, c tlsClaim) *route.Certificate {
-	if owner := r.foreignOwner(name, c.ingress); owner != nil {
-		n.diagnostics = append(n.diagnostics, route.Diagnostic{
-			Severity: route.Error, Reason: policy.CertificateConflict, Origin: c.at(c.field),
-			Message: fmt.Sprintf("%s belongs to %s, in another namespace, and this Ingress has no rule for it", name, owner.ref),
-			Effect:  "neither its certificate nor the redirect to HTTPS is taken from here",
-		})
-		return nil
-	}
-	if !c.entry.named {
-		n.on = true
-		return nil
-	}
-	s := r.tls.secrets[c.entry.secret]
-	certificate, covers := s.certificate, s.covers(name)
-	if covers || len(c.entry.hosts) > 0 {
-		n.on = true
-	}
-	if covers {
-		return certificate
-	}
-	if certificate != nil && len(c.entry.hosts) > 0 && !r.isWritten(c) {
-		n.diagnostics = append(n.diagnostics, route.Diagnostic{
-			Severity: route.Error, Reason: policy.CertificateMismatch, Origin: c.at(c.field),
-			Message: fmt.Sprintf("the certificate of Secret %s is valid for %s, not for %s", c.entry.secret, displayNames(certificate), name),
-			Effect:  fmt.Sprintf("the default certificate is served for %s", name),
-		})
-	}
-	return nil
-}
-
-// foreignOwner is the oldest Ingress with rules for a name, or for the wildcard above it, if all of those are in other namespaces.
-func (r *Resolver) foreignOwner(name string, in *ingress) *ingress {
-	v := r.hosts[name]
-	if v == nil || len(v.claims) == 0 {
-		v = r.hosts[wildcardOf(name)]
-		if wildcardOf(name) == "" {
-			v = nil
-		}
-	}
-	if v == nil || len(v.claims) == 0 {
-		return nil
-	}
-	var first *ingress
-	for _, c := range v.claims {
-		if c.isCanary() {
-			continue
-		}
-		if c.ref.Namespace == in.ref.Namespace {
-			return nil
-		}
-		if first == nil || older(c.ingress, first) < 0 {
-			first = c.ingress
-		}
-	}
-	return first
-}
-
-func sameKeyKind(a, b *route.Certificate) bool {
-	return a.TLS.Leaf.PublicKeyAlgorithm == b.TLS.Leaf.PublicKeyAlgorithm
-}
-
-func (n *tlsName) conflict(name string, loser, winner tlsClaim) {
-	if loser.entry.secret == winner.entry.secret {
-		return
-	}
-	n.diagnostics = append(n.diagnostics, route.Diagnostic{
-		Severity: route.Warning, Reason: policy.CertificateConflict, Origin: loser.at(loser.field),
-		Message: fmt.Sprintf("the certificate of %s is given by %s %s already, which is older or first by name", name, winner.ref, winner.field),
-		Effect:  fmt.Sprintf("Secret %s is served for %s, never Secret %s", winner.entry.secret, name, loser.entry.secret),
-	})
-}
-
-// markHosts marks the hosts that a name's TLS decides about: its own, and for a wildcard all below it.
-func (r *Resolver) markHosts(name string) {
-	if r.hosts[name] != nil {
-		r.work.hosts[name] = true
-	}
-	for host := range r.below[name] {
-		r.work.hosts[host] = true
-	}
-}
-
 // own makes certificates writable in this turn.
 func (t *tlsNames) own() *route.Certificates {
 	if !t.owned {
@@ -408,11 +294,13 @@ func (t *tlsNames) own() *route.Certificates {
 	return t.certificates
 }
 
-func (t *tlsNames) publish(name string, certificates []*route.Certificate) {
-	if slices.Equal(t.certificates.For(name), certificates) {
-		return
+func (t *tlsNames) publish(name string, certificates []*route.Certificate, apart bool) {
+	if !slices.Equal(t.certificates.For(name), certificates) {
+		t.own().Set(name, certificates)
 	}
-	t.own().Set(name, certificates)
+	if t.certificates.Apart(name) != apart {
+		t.own().SetApart(name, apart)
+	}
 }
 
 // resolveDefault reads the certificate for names that no other covers.

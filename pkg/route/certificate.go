@@ -11,6 +11,7 @@ import (
 type Certificates struct {
 	exact    map[string][]*Certificate
 	wildcard map[string][]*Certificate // by what follows "*", with the dot
+	apart    map[string]bool           // hosts that the wildcard above them is not for
 	// Default answers a handshake for any other name; nil leaves it to the self-signed fallback.
 	Default *Certificate
 }
@@ -37,9 +38,31 @@ func (s *Certificates) Set(name string, certificates []*Certificate) {
 	names[name] = certificates
 }
 
+// SetApart makes a host one that the certificates of the wildcard above it do not answer for, or lifts that. It is for the builder of a
+// Table, before the swap.
+func (s *Certificates) SetApart(host string, apart bool) {
+	if s.apart == nil {
+		s.apart = map[string]bool{}
+	}
+	if s.apart[host] = apart; !apart {
+		delete(s.apart, host)
+	}
+}
+
+// Apart reports whether the certificates of the wildcard above a host do not answer for it.
+func (s *Certificates) Apart(host string) bool { return s != nil && s.apart[host] }
+
+// ApartHosts lists the hosts that are Apart, in order.
+func (s *Certificates) ApartHosts() []string {
+	if s == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(s.apart))
+}
+
 // Clone returns a copy that can be changed while s is in use.
 func (s *Certificates) Clone() *Certificates {
-	return &Certificates{exact: maps.Clone(s.exact), wildcard: maps.Clone(s.wildcard), Default: s.Default}
+	return &Certificates{exact: maps.Clone(s.exact), wildcard: maps.Clone(s.wildcard), apart: maps.Clone(s.apart), Default: s.Default}
 }
 
 // For returns the certificates that were given for a name or wildcard itself. The caller must not change the slice.
@@ -54,7 +77,7 @@ func (s *Certificates) For(name string) []*Certificate {
 }
 
 // Find returns the certificates for a server name (lower case): those for exactly it, else those of the wildcard that covers its
-// first label, else none, which leaves it to the default. More than one is returned where a name has, say, an RSA and an ECDSA
+// first label, unless the name is Apart, else none, which leaves it to the default. More than one is returned where a name has, say, an RSA and an ECDSA
 // certificate. The caller must not change the slice.
 func (s *Certificates) Find(name string) []*Certificate {
 	if s == nil {
@@ -63,10 +86,13 @@ func (s *Certificates) Find(name string) []*Certificate {
 	if c, ok := s.exact[name]; ok {
 		return c
 	}
-	if i := strings.IndexByte(name, '.'); i > 0 {
-		if c, ok := s.wildcard[name[i:]]; ok {
-			return c
-		}
+	return s.above(name)
+}
+
+// above returns the certificates of the wildcard that covers a name.
+func (s *Certificates) above(name string) []*Certificate {
+	if i := strings.IndexByte(name, '.'); i > 0 && !s.apart[name] {
+		return s.wildcard[name[i:]]
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package route
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"strings"
 	"time"
 )
 
@@ -31,10 +30,8 @@ func (s *Certificates) forName(name string, c Client) *Certificate {
 	if best == nil || fit {
 		return best
 	}
-	if i := strings.IndexByte(name, '.'); i > 0 {
-		if other, fit := c.best(s.wildcard[name[i:]]); fit {
-			return other
-		}
+	if other, fit := c.best(s.above(name)); fit {
+		return other
 	}
 	return best
 }

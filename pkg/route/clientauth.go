@@ -26,6 +26,11 @@ func (a *ClientAuth) Asks() bool {
 	return a != nil && a.Broken == "" && a.Policy.Verify != policy.VerifyOff
 }
 
+// Restricts reports whether there are clients that are not let in.
+func (a *ClientAuth) Restricts() bool {
+	return a != nil && (a.Broken != "" || a.Policy.Verify != policy.VerifyOff)
+}
+
 // CertificateRequest is what a handshake tells the client when it asks for a certificate: the names of the CAs that count. The client
 // chooses by them; nothing is verified by it.
 type CertificateRequest struct {
@@ -264,7 +269,7 @@ func (s *ClientCAs) listed(c, issuer *x509.Certificate, now time.Time) string {
 // ClientAuth is what counts for a request: what its route wants, or for what no route of its host claims what the host wants.
 func (t *Table) ClientAuth(m Match) *ClientAuth {
 	switch {
-	case m.Route != nil && (m.Route.ClientAuth != nil || m.Route != t.Default):
+	case m.Route != nil && (m.Route.ClientAuth != nil || m.Route != t.Default && m.Route != t.Fallback):
 		return m.Route.ClientAuth
 	case m.Host != nil:
 		return m.Host.ClientAuth

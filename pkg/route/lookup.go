@@ -11,7 +11,8 @@ import (
 // Lookup finds the route of a request in two steps, neither of which ever backs up into a wider one:
 //
 //	host:  exact name, then the wildcard that covers its first label, then the host-less rules
-//	path:  Exact, then the longest Prefix by element, then the host's default backend
+//	path:  Exact, then the longest Prefix by element, then the host's default backend, then that of all traffic if it is of the
+//	       namespace that the host belongs to, then the controller's
 //
 // For example, with hosts "shop.example.com" (paths "/" and "/cart") and "*.example.com" ("/"), GET http://shop.example.com/cart/1
 // takes "/cart" of the first; a path that "shop.example.com" lacks never goes to "*.example.com".
@@ -197,8 +198,11 @@ func (t *Table) Lookup(host, path string) Match {
 }
 
 func (t *Table) unclaimed(h *Host, reason policy.Reason) Match {
-	if t.Default != nil {
+	switch {
+	case t.Default != nil && (h == nil || h.Name == "" || t.Default.Ingress.Namespace == h.Origin.Object.Namespace):
 		return Match{Host: h, Route: t.Default}
+	case t.Fallback != nil:
+		return Match{Host: h, Route: t.Fallback}
 	}
 	return Match{Host: h, Reason: reason}
 }

@@ -220,6 +220,9 @@ func (p *printer) certificates() {
 			p.printf("certificate %s  %s\n", name, describeCertificate(certificate))
 		}
 	}
+	for _, host := range c.ApartHosts() {
+		p.printf("certificate %s  never that of the wildcard above it\n", host)
+	}
 	if c != nil && c.Default != nil {
 		p.printf("certificate of any other name  %s\n", describeCertificate(c.Default))
 	}

@@ -23,8 +23,9 @@ type Table struct {
 	Hosts *Hosts
 	// Backends have unique names and none is nil. A Backend's index may differ from one Table to the next.
 	Backends []*Backend
-	// Default answers what no host or path claims; nil answers 404.
-	Default *Route
+	// Default answers what no host or path claims; nil answers 404. One of an Ingress does not answer for hosts of other namespaces:
+	// Fallback does, which is the controller's own.
+	Default, Fallback *Route
 
 	// Policy holds the controller-wide settings, for what is decided before a route is known.
 	Policy *policy.Set
@@ -105,7 +106,7 @@ type Host struct {
 	// Default answers paths that no Route claims: the spec.defaultBackend of the oldest Ingress with rules for this host. May be nil.
 	Default *Route
 	Paths   Paths
-	// Origin is the rule that first declared this host.
+	// Origin is the oldest rule that declares this host, which belongs to its namespace.
 	Origin policy.Origin
 }
 

@@ -115,10 +115,10 @@ func mistakes(t *route.Table) map[mistake]bool {
 	return found
 }
 
-// toldAsWarning: an annotation that could not be used, and a targetPort that no container declares. The latter need not be wrong, but
-// where it is, every request is answered 502 and no object says so.
+// toldAsWarning: an annotation that could not be used, a host that other namespaces name too, and a targetPort that no container
+// declares. The last need not be wrong, but where it is, every request is answered 502 and no object says so.
 func toldAsWarning(r policy.Reason) bool {
-	return r == policy.BadAnnotation || r == policy.TargetPortMismatch
+	return r == policy.BadAnnotation || r == policy.TargetPortMismatch || r == policy.HostShared || r == policy.HostNotOwned
 }
 
 // message is the field, what is wrong and what that does.
