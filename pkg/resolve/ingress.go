@@ -75,20 +75,6 @@ func (r *Resolver) resolveIngresses(changed *changes) {
 	}
 }
 
-// isEnding reports whether an Ingress is being deleted, or its namespace is, with whatever it sends requests to.
-func (r *Resolver) isEnding(object *networkingv1.Ingress) bool {
-	namespace := r.work.snapshot.Namespaces[object.Namespace]
-	return object.DeletionTimestamp != nil || namespace != nil && namespace.DeletionTimestamp != nil
-}
-
-// endingChanged reports whether the deletion of any namespace began or is no more.
-func (r *Resolver) endingChanged(changed *changes) bool {
-	ends := func(s *object.Snapshot, name string) bool {
-		return s.Namespaces[name] != nil && s.Namespaces[name].DeletionTimestamp != nil
-	}
-	return slices.ContainsFunc(changed.namespaces, func(name string) bool { return ends(r.previous, name) != ends(r.work.snapshot, name) })
-}
-
 // replaceIngress puts object in place of what was known under key; nil removes it.
 func (r *Resolver) replaceIngress(key object.Key, object *networkingv1.Ingress) {
 	old := r.ingresses[key]
@@ -184,15 +170,6 @@ func (r *Resolver) anyChanged() {
 	if r.hosts[""] != nil {
 		r.work.hosts[""] = true
 	}
-}
-
-// older orders Ingresses by who wins: one that stays before one that is being deleted, the older one, then by namespace and name.
-func older(a, b *ingress) int {
-	return cmp.Or(
-		compareBools(a.ending, b.ending),
-		a.object.CreationTimestamp.Compare(b.object.CreationTimestamp.Time),
-		cmp.Compare(a.ref.Namespace, b.ref.Namespace), cmp.Compare(a.ref.Name, b.ref.Name),
-	)
 }
 
 // readIngress reads one Ingress; one that is not ours declares nothing.
@@ -490,15 +467,4 @@ func (in *ingress) collectUses() {
 		return cmp.Or(cmp.Compare(a.key.service.Name, b.key.service.Name), cmp.Compare(a.key.port, b.key.port))
 	})
 	in.uses = slices.CompactFunc(in.uses, func(a, b use) bool { return a.key == b.key })
-}
-
-// compareBools orders false before true.
-func compareBools(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
-	}
-	return 1
 }
