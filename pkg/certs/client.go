@@ -2,6 +2,8 @@ package certs
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 
 	"github.com/usher-ingress/usher/pkg/route"
 )
@@ -16,6 +18,7 @@ import (
 // askClients makes a configuration ask for a certificate.
 func (s *Selector) askClients(config *tls.Config, asks *route.CertificateRequest) {
 	config.ClientAuth, config.ClientCAs = tls.RequestClientCert, asks.CAs
+	config.VerifyPeerCertificate = boundedChain
 	mark := []byte("usher-clients:" + asks.ID)
 	config.WrapSession = func(state tls.ConnectionState, session *tls.SessionState) ([]byte, error) {
 		if len(state.PeerCertificates) > 0 {
@@ -30,4 +33,20 @@ func (s *Selector) askClients(config *tls.Config, asks *route.CertificateRequest
 		}
 		return session, nil
 	}
+}
+
+// mostChain is how many bytes of certificates a client may show. Real ones have a few thousand; what is shown stays in memory as long as
+// the connection does.
+const mostChain = 32 << 10
+
+// boundedChain refuses what no client needs. Whether a certificate is trusted is not looked at here.
+func boundedChain(chain [][]byte, _ [][]*x509.Certificate) error {
+	size := 0
+	for _, c := range chain {
+		size += len(c)
+	}
+	if size > mostChain {
+		return fmt.Errorf("the client's certificates have %d bytes; want at most %d", size, mostChain)
+	}
+	return nil
 }

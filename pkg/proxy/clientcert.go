@@ -2,15 +2,11 @@ package proxy
 
 import (
 	"bytes"
-	"crypto/x509"
-	"encoding/pem"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/usher-ingress/usher/pkg/policy"
-	"github.com/usher-ingress/usher/pkg/route"
 )
 
 // clientCert judges the client's certificate where the route, or the host of what no route claims, wants one. Every request is judged,
@@ -49,34 +45,33 @@ func (x *exchange) misdirected() bool {
 	return server != "" && server != x.hostAsked() && x.table.Hosts.Find(server) != x.match.Host
 }
 
-// shownCert is a client's certificate that was judged, and what endpoints are told of it.
+// shownCert is a client's certificate that was judged, and what endpoints are told of it. It holds nothing of the certificate itself.
 type shownCert struct {
 	verdict         policy.Verdict
+	shown           bool // whether there was one
 	subject, issuer string
 	commonNames     []string
-	leaf            *x509.Certificate // nil without one
-	at              time.Time         // when it was judged
-
-	once sync.Once
-	text string
+	escaped         string    // in PEM, percent-encoded as nginx's $ssl_client_escaped_cert; empty where it is not told
+	at              time.Time // when it was judged
 }
 
 // noCert is that of clients who have none. Never written.
 var noCert = &shownCert{}
 
 func (c *shownCert) describe() string {
-	if c.leaf == nil {
+	if !c.shown {
 		return c.verdict.String()
 	}
 	return c.verdict.String() + ", " + c.subject
 }
 
-// escaped is the certificate in PEM, percent-encoded as nginx's $ssl_client_escaped_cert.
-func (c *shownCert) escaped() string {
-	c.once.Do(func() {
-		c.text = escapeURI(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.leaf.Raw}))
-	})
-	return c.text
+// size is about what it takes to remember, in bytes.
+func (c *shownCert) size() int {
+	size := judgedLeast + len(c.subject) + len(c.issuer) + len(c.escaped)
+	for _, name := range c.commonNames {
+		size += len(name) + 16
+	}
+	return size
 }
 
 // escapeURI escapes all but the unreserved characters (RFC 3986 section 2.3).
@@ -93,72 +88,17 @@ func escapeURI(text []byte) string {
 	return b.String()
 }
 
-// judgements remembers what certificates came to, since judging one takes longer than all the rest of a request. A judgement is kept
-// for a minute: not longer, since certificates and lists expire.
-type judgements struct {
-	mu      sync.Mutex
-	entries map[judgedKey]*shownCert
-}
-
-const (
-	judgedFor = time.Minute
-	// judgedMost bounds what is remembered; a client may have any number of certificates made by itself.
-	judgedMost = 4096
-)
-
-// judgedKey is what a judgement depends on, but for the time. crypto/tls gives equal certificates the same pointer while one of them is
-// in use, as those in a key are.
-type judgedKey struct {
-	chain [4]*x509.Certificate
-	cas   *route.ClientCAs
-	depth int
-}
-
-// of judges what a client showed, or remembers.
-func (j *judgements) of(chain []*x509.Certificate, auth *route.ClientAuth) *shownCert {
-	if len(chain) == 0 {
-		return noCert
-	}
-	now, key := time.Now(), judgedKey{cas: auth.CAs, depth: auth.Policy.Depth}
-	if copy(key.chain[:], chain) < len(chain) {
-		return judge(chain, auth, now) // nobody has so many; it is not worth remembering
-	}
-	j.mu.Lock()
-	known := j.entries[key]
-	j.mu.Unlock()
-	if known != nil && now.Sub(known.at) < judgedFor {
-		return known
-	}
-	fresh := judge(chain, auth, now)
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.entries == nil || len(j.entries) >= judgedMost {
-		j.entries = map[judgedKey]*shownCert{}
-	}
-	j.entries[key] = fresh
-	return fresh
-}
-
-func judge(chain []*x509.Certificate, auth *route.ClientAuth, now time.Time) *shownCert {
-	leaf := chain[0]
-	return &shownCert{
-		verdict: auth.CAs.Verify(chain, auth.Policy.Depth, now),
-		subject: policy.DN(leaf.RawSubject), issuer: policy.DN(leaf.RawIssuer), commonNames: policy.CommonNames(leaf),
-		leaf: leaf, at: now,
-	}
-}
-
 // vouch tells the endpoint what became of the client's certificate.
 func (x *exchange) vouch() {
 	if x.cert == nil || x.r.TLS == nil {
 		return
 	}
 	x.say("Ssl-Client-Verify", x.cert.verdict.String())
-	if x.cert.leaf == nil {
+	if !x.cert.shown {
 		return
 	}
 	if x.auth.Forward {
-		x.say("Ssl-Client-Cert", x.cert.escaped())
+		x.say("Ssl-Client-Cert", x.cert.escaped)
 	}
 	if x.cert.subject != "" {
 		x.say("Ssl-Client-Subject-Dn", x.cert.subject)
