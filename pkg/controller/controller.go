@@ -10,7 +10,8 @@
 //  5. publish it: the data plane gives up what only the last Table named, status and Events are written, and so on
 //
 // Nothing here knows Kubernetes' client, HTTP or metrics: the parts are handed over as small interfaces and functions. The loop is
-// the only writer of route.Live. It survives a panic of the resolver: the last Table goes on serving, and the failure is told.
+// the only writer of route.Live. It survives a panic of the resolver: the failure is reported, and the same Snapshot resolved again
+// from nothing; if that fails too, the last Table goes on serving.
 package controller
 
 import (
@@ -35,7 +36,8 @@ type Source interface {
 	Snapshot() (*object.Snapshot, bool)
 }
 
-// Resolver makes a Table of a Snapshot; *resolve.Resolver is one. The Table is the caller's to number until it is live.
+// Resolver makes a Table of a Snapshot; *resolve.Resolver is one. The Table is the caller's to number until it is live. One that
+// panics begins from nothing at the next call.
 type Resolver interface {
 	Resolve(s *object.Snapshot, now time.Time) *route.Table
 }
@@ -162,8 +164,12 @@ func (c *Controller) turn() {
 		return
 	}
 	table, err := c.resolve(snapshot, start)
-	c.resync = err != nil
-	if err != nil {
+	if err != nil { // the resolver has forgotten everything: once more from nothing, so that this change is not lost
+		c.failed(err)
+		snapshot.Changes = nil
+		table, err = c.resolve(snapshot, start)
+	}
+	if c.resync = err != nil; c.resync {
 		c.failed(err)
 		return
 	}

@@ -238,7 +238,7 @@ func TestPanicKeepsTheLastTable(t *testing.T) {
 			f.resolve = func(*object.Snapshot) *route.Table { panic("broken") }
 			f.change()
 			f.wait(time.Second)
-			if f.live.Load() != first || len(f.failures) != 1 {
+			if f.live.Load() != first || len(f.failures) != 2 {
 				t.Errorf("live %p, was %p; failures %v", f.live.Load(), first, f.failures)
 			}
 			f.resolve = good
@@ -249,6 +249,31 @@ func TestPanicKeepsTheLastTable(t *testing.T) {
 			}
 			if got := f.live.Load(); got == first || got.Generation != 2 {
 				t.Errorf("generation %d", got.Generation)
+			}
+		})
+	})
+}
+
+// TestPanicLosesNoChange: the Snapshot of a turn that panicked is resolved again at once, compared as a whole.
+func TestPanicLosesNoChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		good := f.resolve
+		f.snapshot.Changes = []object.Change{}
+		f.run(t, func(*Controller) {
+			f.change()
+			f.wait(time.Second)
+			first := f.live.Load()
+			f.resolve = func(s *object.Snapshot) *route.Table {
+				if s.Changes != nil {
+					panic("broken")
+				}
+				return good(s)
+			}
+			f.change()
+			f.wait(time.Second)
+			if f.live.Load() == first || len(f.failures) != 1 {
+				t.Errorf("the change that met the panic is not live; failures %v", f.failures)
 			}
 		})
 	})

@@ -148,8 +148,15 @@ func New(o Options) *Resolver {
 func usualPrefixes() []string { return []string{"usher.dev/", "nginx.ingress.kubernetes.io/"} }
 
 // Resolve gives the Table for s. s.Changes must name what differs from the Snapshot of the last call, or be nil.
-// Table.Generation counts the calls; now only decides which certificates have expired.
+// Table.Generation counts the calls; now only decides which certificates have expired. After a panic nothing is remembered: what was
+// half done is done again from nothing by the next call.
 func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
+	finished := false
+	defer func() {
+		if !finished {
+			*r = *New(r.options)
+		}
+	}()
 	changed := compare(r.previous, s, r.turns == 0)
 	r.work = work{
 		snapshot: s, hosts: map[string]bool{}, names: map[string]bool{}, spoken: map[string]map[string]bool{},
@@ -171,6 +178,7 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 	r.previous, r.now = s, now
 	r.turns++
 	r.table = r.build(s)
+	finished = true
 	return r.table
 }
 
