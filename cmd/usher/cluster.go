@@ -22,6 +22,7 @@ import (
 // cluster is where objects come from and where status goes: an API server, or a folder, which takes no status.
 type cluster struct {
 	source  controller.Source
+	objects *source.Cluster    // the source, if it is an API server
 	publish func(*route.Table) // nil when nothing is written
 	deny    []netip.Prefix     // the API server's address, which no backend may have
 	status  *status.Writer     // nil with a folder
@@ -42,7 +43,7 @@ func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, e
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{source: objects, publish: writer.Publish, deny: apiServer(config.Host), status: writer, client: options.Client}, nil
+	return &cluster{source: objects, objects: objects, publish: writer.Publish, deny: apiServer(config.Host), status: writer, client: options.Client}, nil
 }
 
 // newStatus completes o by the flags and by what Kubernetes tells a Pod about itself.

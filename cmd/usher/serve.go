@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/usher-ingress/usher/pkg/resolve"
 	"github.com/usher-ingress/usher/pkg/route"
 	"github.com/usher-ingress/usher/pkg/server"
+	"github.com/usher-ingress/usher/pkg/source"
 	"go.uber.org/zap"
 )
 
@@ -72,6 +74,7 @@ type service struct {
 	onReady func() // called once, when the first Table serves; may be nil
 
 	live         *route.Live
+	objects      *source.Cluster // nil with a folder
 	metrics      *metrics.Metrics
 	dataPlane    *dataPlane
 	certificates *certs.Selector
@@ -100,6 +103,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.objects = cluster.objects
 	if s.dataPlane, err = newDataPlane(s, cluster, c.out); err != nil {
 		return nil, err
 	}
@@ -266,9 +270,19 @@ func (s *service) ready() error {
 	case s.draining.Load():
 		return errors.New("draining")
 	case s.live.Load() == nil:
-		return errors.New("the first table is not built yet")
+		return s.unready()
 	}
 	return s.acmeReady()
+}
+
+// unready says what the first Table waits for.
+func (s *service) unready() error {
+	if s.objects != nil {
+		if missing := s.objects.Missing(); len(missing) > 0 {
+			return fmt.Errorf("not read yet: %s", strings.Join(missing[:min(len(missing), 10)], "; "))
+		}
+	}
+	return errors.New("the first table is not built yet")
 }
 
 // announce waits for the first Table and says what is served, and where.

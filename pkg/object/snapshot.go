@@ -60,6 +60,12 @@ type Snapshot struct {
 	// endpoints.kubernetes.io/last-change-trigger-time says, if that is earlier and plausible. Zero if unknown.
 	Since time.Time
 
+	// Unread says why objects that others name are not here, where the cause is another than that they do not exist: "may not be read:
+	// ...". Without a Key it is about every object of a kind.
+	Unread map[Change]string
+	// LastGood are, for Secrets whose certificate became unusable by an update, the last versions with a usable one.
+	LastGood map[Key]*corev1.Secret
+
 	// Problems are inputs that could not be read at all (a file that does not parse, an unknown kind). The rest is usable.
 	Problems []Problem
 }
@@ -75,4 +81,14 @@ type Problem struct {
 	Where   string // "shop.yaml:12", or the API path
 	Message string
 	Port    uint16 // if not 0, a TCP port that could not be listened on; Where is empty then
+}
+
+// Absent says why an object is not in the Snapshot, as the end of a sentence: "does not exist", or what Unread says.
+func (s *Snapshot) Absent(kind Kind, k Key) string {
+	for _, c := range []Change{{kind, k}, {Kind: kind}} {
+		if why := s.Unread[c]; why != "" {
+			return why
+		}
+	}
+	return "does not exist"
 }

@@ -315,7 +315,7 @@ func (f *finding) fail(reason policy.Reason, format string, args ...any) {
 
 func (f *finding) find() {
 	if f.service == nil {
-		f.fail(policy.NoService, "Service %s does not exist", f.key.service)
+		f.fail(policy.NoService, "Service %s %s", f.key.service, f.resolver.work.snapshot.Absent(object.Service, f.key.service))
 		return
 	}
 	if !f.findPort() {

@@ -35,24 +35,28 @@ func compare(before, s *object.Snapshot, first bool) *changes {
 			continue
 		}
 		seen[change] = true
-		switch change.Kind {
-		case object.Ingress:
-			c.ingresses = append(c.ingresses, change.Key)
-		case object.IngressClass:
-			c.classes = true
-		case object.Namespace:
-			c.namespaces = append(c.namespaces, change.Key.Name)
-		case object.Service, object.EndpointSlice:
-			c.services[change.Key] = true
-		case object.Pod:
-			c.pods[change.Key.Namespace] = true
-		case object.Secret:
-			c.secrets[change.Key] = true
-		case object.ConfigMap:
-			c.configMaps[change.Key] = true
-		}
+		c.note(change)
 	}
 	return c
+}
+
+func (c *changes) note(change object.Change) {
+	switch change.Kind {
+	case object.Ingress:
+		c.ingresses = append(c.ingresses, change.Key)
+	case object.IngressClass:
+		c.classes = true
+	case object.Namespace:
+		c.namespaces = append(c.namespaces, change.Key.Name)
+	case object.Service, object.EndpointSlice:
+		c.services[change.Key] = true
+	case object.Pod:
+		c.pods[change.Key.Namespace] = true
+	case object.Secret:
+		c.secrets[change.Key] = true
+	case object.ConfigMap:
+		c.configMaps[change.Key] = true
+	}
 }
 
 func (c *changes) everything(before, s *object.Snapshot) {
@@ -73,6 +77,8 @@ func (c *changes) everything(before, s *object.Snapshot) {
 	differing(before.Pods, s.Pods, sameVersion, func(k object.Key) { c.pods[k.Namespace] = true })
 	differing(before.Secrets, s.Secrets, sameVersion, func(k object.Key) { c.secrets[k] = true })
 	differing(before.ConfigMaps, s.ConfigMaps, sameVersion, func(k object.Key) { c.configMaps[k] = true })
+	differing(before.LastGood, s.LastGood, sameVersion, func(k object.Key) { c.secrets[k] = true })
+	differing(before.Unread, s.Unread, func(a, b string) bool { return a == b }, c.note)
 }
 
 // differing calls each for every key whose value was added, removed or is not the same.

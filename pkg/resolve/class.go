@@ -39,6 +39,7 @@ type classes struct {
 	options     *Options
 	global      *policy.Set // the controller's ConfigMap
 	known       map[string]*networkingv1.IngressClass
+	unread      string                 // why none could be read; "" if they could
 	ours        map[string]*policy.Set // settings by name of class
 	byDefault   string                 // name of the default class; empty if there is none
 	parsed      map[parsing]parsedSet
@@ -77,7 +78,7 @@ func (r *Resolver) resolveClasses(changed *changes) {
 
 func readClasses(r *Resolver, s *object.Snapshot) *classes {
 	c := &classes{
-		options: &r.options, known: s.IngressClasses, ours: map[string]*policy.Set{},
+		options: &r.options, known: s.IngressClasses, unread: s.Unread[object.Change{Kind: object.IngressClass}], ours: map[string]*policy.Set{},
 		parsed: map[parsing]parsedSet{}, configMaps: map[object.Key]bool{},
 	}
 	before := r.classes
@@ -105,7 +106,7 @@ func (c *classes) readGlobal(s *object.Snapshot, before *classes) *policy.Set {
 	if !ok {
 		c.diagnostics = append(c.diagnostics, route.Diagnostic{
 			Severity: route.Warning, Reason: policy.NoConfigMap, Origin: policy.Origin{Object: configMapRef(key), Field: "metadata.name"},
-			Message: fmt.Sprintf("the controller's ConfigMap %s does not exist", key), Effect: "the defaults apply",
+			Message: fmt.Sprintf("the controller's ConfigMap %s %s", key, s.Absent(object.ConfigMap, key)), Effect: "the defaults apply",
 		})
 	}
 	c.report(problems)
@@ -157,7 +158,7 @@ func (c *classes) readParameters(class *networkingv1.IngressClass, s *object.Sna
 		var problems []policy.Problem
 		var ok bool
 		if set, problems, ok = c.parse(s, before, parsing{key, c.global}); !ok {
-			why = fmt.Sprintf("ConfigMap %s does not exist", key)
+			why = fmt.Sprintf("ConfigMap %s %s", key, s.Absent(object.ConfigMap, key))
 		}
 		c.report(problems)
 	}
@@ -262,6 +263,8 @@ func (c *classes) named(name string) verdict {
 		return verdict{class: name, why: fmt.Sprintf("IngressClass %s belongs to controller %q; this one is %q", name, class.Spec.Controller, c.options.ControllerClass)}
 	case c.options.ClassByName && name == c.options.IngressClass:
 		return verdict{claimed: true, class: name, base: c.global}
+	case c.unread != "":
+		return verdict{class: name, meant: name == c.options.IngressClass, why: fmt.Sprintf("IngressClass %s %s", name, c.unread)}
 	case name == c.options.IngressClass:
 		return verdict{class: name, meant: true, why: fmt.Sprintf("IngressClass %s does not exist; create it with spec.controller %q, or start Usher with --ingress-class-by-name",
 			name, c.options.ControllerClass)}

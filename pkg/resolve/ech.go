@@ -33,6 +33,9 @@ func (r *Resolver) resolveECH(changed *changes) {
 	}
 	var found []route.Diagnostic
 	r.ech, found = readECH(key, r.work.snapshot.Secrets[key])
+	if why := r.work.snapshot.Unread[object.Change{Kind: object.Secret, Key: key}]; why != "" {
+		found[0].Message = fmt.Sprintf("Secret %s, the keys of Encrypted Client Hello, %s", key, why)
+	}
 	r.problems.replace(r.echDiagnostics, found)
 	r.echDiagnostics = found
 }

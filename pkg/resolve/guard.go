@@ -119,7 +119,7 @@ func (r *Resolver) leaveGuards(in *ingress) {
 func (r *Resolver) resolveGuards(changed *changes) {
 	for key := range changed.secrets {
 		s := r.guards[key]
-		if s == nil || !s.read || s.object == r.work.snapshot.Secrets[key] {
+		if s == nil || !s.read || s.object != nil && s.object == r.work.snapshot.Secrets[key] {
 			continue
 		}
 		s.read = false
@@ -191,7 +191,7 @@ func (r *Resolver) secretOf(in *ingress, name policy.SecretName) (s *guardSecret
 		s.parse(key, r.work.snapshot.Secrets[key])
 	}
 	if s.object == nil {
-		return nil, fmt.Sprintf("Secret %s does not exist", key)
+		return nil, fmt.Sprintf("Secret %s %s", key, r.work.snapshot.Absent(object.Secret, key))
 	}
 	return s, ""
 }

@@ -17,10 +17,12 @@ import (
 // secret is a Secret that somebody names, and the certificate in it.
 type secret struct {
 	users       []*ingress
-	object      *corev1.Secret // as read; nil if it does not exist
+	object      *corev1.Secret // as read; nil if it is absent
+	lastGood    *corev1.Secret // its last version with a usable certificate, where this one has none
 	certificate *route.Certificate
 	names       map[string]bool // of the certificate
-	problem     string          // why there is no certificate
+	problem     string          // why it has no certificate, or why that of lastGood is used
+	absent      string          // why object is nil
 }
 
 // usedBy notes an Ingress that names the Secret, once however often it does: its entries are noted one after another.
@@ -30,24 +32,32 @@ func (s *secret) usedBy(in *ingress) {
 	}
 }
 
-// read parses object unless that was done before.
-func (s *secret) read(key object.Key, object *corev1.Secret) {
-	if object != nil && s.object != nil && sameVersion(s.object, object) {
-		return
+// read parses what a Snapshot has of the Secret, unless that was done before, and reports whether it is news.
+func (s *secret) read(key object.Key, from *object.Snapshot) bool {
+	object, lastGood, absent := from.Secrets[key], from.LastGood[key], from.Absent(object.Secret, key)
+	same := s.object == object || s.object != nil && object != nil && sameVersion(s.object, object)
+	if same && s.lastGood == lastGood && s.absent == absent {
+		return false
 	}
-	s.object, s.certificate, s.names, s.problem = object, nil, nil, ""
+	*s = secret{users: s.users, object: object, lastGood: lastGood, absent: absent}
 	if object == nil {
-		return
+		return true
 	}
 	certificate, err := readCertificate(key, object)
 	if err != nil {
 		s.problem = err.Error()
-		return
+		if lastGood == nil {
+			return true
+		}
+		if certificate, err = readCertificate(key, lastGood); err != nil {
+			return true
+		}
 	}
 	s.certificate, s.names = certificate, make(map[string]bool, len(certificate.Names))
 	for _, name := range certificate.Names {
 		s.names[name] = true
 	}
+	return true
 }
 
 // readCertificate reads the chain and key of a Secret of type kubernetes.io/tls, or of any type with the same two keys.

@@ -38,6 +38,9 @@ func (r *Resolver) readStickyKeys() (policy.StickyKeys, []route.Diagnostic) {
 		return own, r.reportRandomKey(source)
 	}
 	keys, why := secretKeys(r.work.snapshot.Secrets[name])
+	if r.work.snapshot.Secrets[name] == nil {
+		why = "it " + r.work.snapshot.Absent(object.Secret, name)
+	}
 	if why == "" {
 		return keys, nil
 	}

@@ -160,7 +160,7 @@ func (r *Resolver) streamsOf(key object.Key) *corev1.ConfigMap {
 	if configMap == nil {
 		r.streams.report(route.Diagnostic{
 			Severity: route.Warning, Reason: policy.NoConfigMap, Origin: policy.Origin{Object: configMapRef(key), Field: "metadata.name"},
-			Message: fmt.Sprintf("the ConfigMap of services %s does not exist", key), Effect: "no port is opened for it",
+			Message: fmt.Sprintf("the ConfigMap of services %s %s", key, r.work.snapshot.Absent(object.ConfigMap, key)), Effect: "no port is opened for it",
 		})
 	}
 	return configMap

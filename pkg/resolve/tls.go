@@ -200,8 +200,7 @@ func (r *Resolver) readSecret(key object.Key) {
 	if s == nil {
 		return
 	}
-	before := s.object
-	if s.read(key, r.work.snapshot.Secrets[key]); s.object == before {
+	if !s.read(key, r.work.snapshot) {
 		return
 	}
 	for _, in := range s.users {
@@ -257,12 +256,14 @@ func (r *Resolver) entryProblem(in *ingress, e *tlsEntry, now time.Time) (route.
 		if r.wantsACME(in) {
 			return d, false // an order is on its way, which says itself how it goes
 		}
-		d.Reason, d.Message = policy.NoSecret, fmt.Sprintf("Secret %s does not exist", e.secret)
+		d.Reason, d.Message = policy.NoSecret, fmt.Sprintf("Secret %s %s", e.secret, s.absent)
 		if !r.options.ACME && r.asksACME(in) {
 			d.Message += ", and the certificate that the Ingress asks for is ordered only by a `usher serve` with --acme-email"
 		}
 	case s.certificate == nil:
 		d.Reason, d.Message = policy.BadSecret, fmt.Sprintf("Secret %s holds no usable certificate: %s", e.secret, s.problem)
+	case s.problem != "":
+		d.Reason, d.Message, d.Effect = policy.BadSecret, fmt.Sprintf("Secret %s holds no usable certificate: %s", e.secret, s.problem), lastGoodServes
 	case len(e.hosts) == 0 && !in.anyHost(s):
 		d.Reason, d.Message = policy.CertificateMismatch, fmt.Sprintf("the entry lists no hosts, and the certificate of Secret %s is valid for %s, which are not among the hosts of the rules", e.secret, displayNames(s.certificate))
 		d.Effect = "the certificate is not served"
@@ -273,6 +274,9 @@ func (r *Resolver) entryProblem(in *ingress, e *tlsEntry, now time.Time) (route.
 	}
 	return d, true
 }
+
+// lastGoodServes is the effect of an update that made a Secret unusable.
+const lastGoodServes = "the last usable certificate it held is served on, until this Usher is started anew"
 
 // anyHost reports whether the certificate of a Secret covers any host of the Ingress's rules.
 func (in *ingress) anyHost(s *secret) bool {
@@ -310,7 +314,7 @@ func (r *Resolver) resolveDefault(now time.Time) {
 		return
 	}
 	s := r.tls.secret(key)
-	s.read(key, r.work.snapshot.Secrets[key])
+	s.read(key, r.work.snapshot)
 	if r.tls.certificates.Default != s.certificate {
 		r.tls.own().Default = s.certificate
 	}
@@ -320,9 +324,11 @@ func (r *Resolver) resolveDefault(now time.Time) {
 	}
 	switch {
 	case s.object == nil:
-		d.Reason, d.Message = policy.NoSecret, fmt.Sprintf("the default certificate's Secret %s does not exist", key)
+		d.Reason, d.Message = policy.NoSecret, fmt.Sprintf("the default certificate's Secret %s %s", key, s.absent)
 	case s.certificate == nil:
 		d.Reason, d.Message = policy.BadSecret, fmt.Sprintf("the default certificate's Secret %s holds no usable certificate: %s", key, s.problem)
+	case s.problem != "":
+		d.Reason, d.Message, d.Effect = policy.BadSecret, fmt.Sprintf("the default certificate's Secret %s holds no usable certificate: %s", key, s.problem), lastGoodServes
 	case datesProblem(s.certificate, now) != "":
 		d.Reason, d.Message, d.Effect = policy.CertificateExpired, datesProblem(s.certificate, now), "it is served all the same; clients refuse it"
 	}

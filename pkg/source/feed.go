@@ -1,11 +1,14 @@
 package source
 
 import (
+	"cmp"
 	"context"
+	"reflect"
 	"sync"
 	"time"
 
 	"github.com/usher-ingress/usher/pkg/object"
+	"go.uber.org/zap"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,8 +26,15 @@ type feed struct {
 	kind    object.Kind
 	only    func(object.Key) bool // which objects of the kind are this feed's; a list without them removes them
 	name    string                // of the one object it reads, for EndpointSlices of their Service; "" for all
-	stop    context.CancelFunc
-	dead    bool // it was stopped; guarded by the Cluster's mutex
+
+	namespace string // of that object; "" for all
+	required  bool   // it is named by a flag, and Usher is not ready without it
+	many      bool   // there may be thousands of its like
+	stop      context.CancelFunc
+	dead      bool // it was stopped; guarded by the Cluster's mutex
+
+	refusedSince time.Time // the first of the refusals that came in a row; guarded by health's mutex
+	pause        time.Time // before which it asks for nothing; guarded by health's mutex
 
 	once   sync.Once
 	synced chan struct{} // closed after the first list, or when there will be none
@@ -44,10 +54,35 @@ func (f *feed) wait(ctx context.Context) {
 
 func (f *feed) done() { f.once.Do(func() { close(f.synced) }) }
 
-// optional tells whether Usher starts without what this feed reads, if it may not read it: classes can be claimed by name, Pods only
-// explain, and one Secret that is withheld is one Secret's problem.
+// optional reports whether Usher starts without what this feed reads, if it may not read it: classes can be claimed by name, Pods only
+// explain, and one Secret that is withheld is one Secret's problem. The ConfigMaps of flags hold settings of every host, so Usher is
+// not ready before they were read, or found not to exist.
 func (f *feed) optional() bool {
-	return f.kind == object.IngressClass || f.kind == object.Pod || f.name != ""
+	return f.kind == object.IngressClass || f.kind == object.Pod || f.name != "" && !f.required
+}
+
+// readable notes why what the feed reads is not there; "" if it can be read.
+func (f *feed) readable(why string) {
+	f.apply(func(c *Cluster) {
+		c.store.unread(object.Change{Kind: f.kind, Key: object.Key{Namespace: f.namespace, Name: f.name}}, why)
+	})
+}
+
+// fields are for a log line.
+func (f *feed) fields(err error) []zap.Field {
+	return []zap.Field{zap.String("kind", string(f.kind)), zap.String("namespace", f.namespace), zap.String("name", f.name), zap.Error(err)}
+}
+
+// begin waits while the feed is to ask for nothing, and returns when its next request begins.
+func (f *feed) begin(ctx context.Context) time.Time {
+	h := f.cluster.health
+	h.mu.Lock()
+	pause := time.Until(f.pause)
+	h.mu.Unlock()
+	if pause > 0 {
+		sleep(ctx, pause)
+	}
+	return time.Now()
 }
 
 // lister is what every typed client offers.
@@ -64,14 +99,16 @@ func start[L runtime.Object](f *feed, api lister[L], example runtime.Object, nar
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(_ context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.FieldSelector, o.LabelSelector = narrow.FieldSelector, narrow.LabelSelector
+			began := f.begin(ctx)
 			list, err := api.List(ctx, o)
-			c.health.list(ctx, f, err)
+			c.health.list(ctx, f, began, err)
 			return list, err
 		},
 		WatchFuncWithContext: func(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.FieldSelector, o.LabelSelector = narrow.FieldSelector, narrow.LabelSelector
+			began := f.begin(ctx)
 			w, err := api.Watch(ctx, o)
-			c.health.watch(ctx, f, err)
+			c.health.watch(ctx, f, began, cmp.Or(err, unanswered(w)))
 			return w, err
 		},
 	}
@@ -81,11 +118,22 @@ func start[L runtime.Object](f *feed, api lister[L], example runtime.Object, nar
 	return f
 }
 
+// unanswered is an error for the watch that client-go makes up when there was no answer.
+func unanswered(w watch.Interface) error {
+	if reflect.TypeOf(w) == reflect.TypeOf(watch.NewEmptyWatch()) {
+		return errUnanswered
+	}
+	return nil
+}
+
+// refusedPause is how often what may not be read is tried again.
+const refusedPause = time.Minute
+
 // backoff is how an API server that fails is asked again: often, where one watch serves all; less often, where there is one for each
 // Secret.
 func (f *feed) backoff() *wait.Backoff {
 	limit := 5 * time.Second
-	if f.name != "" {
+	if f.many {
 		limit = 30 * time.Second
 	}
 	return &wait.Backoff{Duration: 500 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: limit}

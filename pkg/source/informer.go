@@ -2,6 +2,8 @@ package source
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,16 +38,21 @@ type ClusterOptions struct {
 	// class parameters. May be nil.
 	References References
 
+	// Ask asks the API server whether it is ready. An error that is a status below 500 is an answer too. If nil, GET /readyz does.
+	Ask func(context.Context) error
+
 	Observer Observer    // may be nil
 	Log      *zap.Logger // may be nil
 }
 
 // Observer hears of the connection to the API server. It must not block.
 type Observer interface {
-	// APIServerConnected tells whether every list and watch is alive, whenever that changes.
+	// APIServerConnected tells whether the API server answers and every list and watch is alive, whenever that changes.
 	APIServerConnected(bool)
 	// APIServerError counts a failed list or watch of a kind of object.
 	APIServerError(kind string)
+	// APIServerRefused tells how many lists of a kind are refused for good, and done without, whenever that changes.
+	APIServerRefused(kind string, n int)
 }
 
 // Cluster reads from an API server: one list and watch for each kind, straight into the store, and one for each object that is read
@@ -60,6 +67,7 @@ type Cluster struct {
 	ctx        context.Context // of Run
 	ended      bool            // no further feed may start
 	feeds      sync.WaitGroup
+	whole      []*feed // of all objects of a kind
 	named      map[object.Change]*feed
 	references referrals
 	spaces     namespaces
@@ -91,7 +99,31 @@ func (c *Cluster) Snapshot() (*object.Snapshot, bool) { return c.store.snapshot(
 // Connected tells whether the last list or watch of every kind succeeded.
 func (c *Cluster) Connected() bool { return c.health.connected() }
 
-// LastContact is when the API server last said anything: an object, or a bookmark, which comes about once a minute. Zero before.
+// Missing names what keeps the first Snapshot from being full, with the error met; nothing afterwards.
+func (c *Cluster) Missing() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var missing []string
+	for _, f := range slices.Concat(c.whole, slices.Collect(maps.Values(c.named))) {
+		select {
+		case <-f.synced:
+			continue
+		default:
+		}
+		name := string(f.kind)
+		if f.name != "" {
+			name += " " + f.namespace + "/" + f.name
+		}
+		if err := c.health.why(f); err != nil {
+			name += ": " + err.Error()
+		}
+		missing = append(missing, name)
+	}
+	slices.Sort(missing)
+	return missing
+}
+
+// LastContact is when the API server last said anything: an object, a bookmark, or the answer to a probe. Zero before.
 func (c *Cluster) LastContact() time.Time {
 	if at := c.contact.Load(); at != 0 {
 		return time.Unix(0, at)
@@ -126,9 +158,10 @@ func (c *Cluster) start(ctx context.Context) []*feed {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ctx = ctx
-	kinds := c.kinds()
+	c.whole = c.kinds()
 	c.refer(object.Change{}, c.always())
-	return kinds
+	c.feeds.Go(func() { c.probe(ctx) })
+	return c.whole
 }
 
 // await waits for the first full sync: of every kind, and then of what was found to be referred to.

@@ -55,6 +55,9 @@ type running struct {
 func runCluster(t *testing.T, client *fake.Clientset, o ClusterOptions) *running {
 	t.Helper()
 	o.Client = client
+	if o.Ask == nil {
+		o.Ask = func(context.Context) error { return nil }
+	}
 	r := &running{t: t, cluster: NewCluster(o), client: client}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -245,14 +248,29 @@ func TestClusterOneNamespaceAndServicesOutside(t *testing.T) {
 
 // observer counts.
 type observer struct {
-	mu     sync.Mutex
-	errors map[string]int
-	told   chan bool
+	mu      sync.Mutex
+	errors  map[string]int
+	refused map[string]int
+	told    chan bool
 }
 
-func newObserver() *observer { return &observer{errors: map[string]int{}, told: make(chan bool, 100)} }
+func newObserver() *observer {
+	return &observer{errors: map[string]int{}, refused: map[string]int{}, told: make(chan bool, 100)}
+}
 
 func (o *observer) APIServerConnected(yes bool) { o.told <- yes }
+
+func (o *observer) refusals(kind string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.refused[kind]
+}
+
+func (o *observer) APIServerRefused(kind string, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.refused[kind] = n
+}
 
 func (o *observer) APIServerError(kind string) {
 	o.mu.Lock()
@@ -373,7 +391,7 @@ func TestReadClusterPods(t *testing.T) {
 	}
 	down := &outage{on: forbidden("pods")}
 	down.over(client, "pods")
-	if s, err := ReadCluster(t.Context(), ClusterOptions{Client: client, Pods: true}); err != nil || len(s.Pods) != 0 {
+	if s, err := ReadCluster(t.Context(), ClusterOptions{Client: client, Pods: true, Ask: func(context.Context) error { return nil }}); err != nil || len(s.Pods) != 0 {
 		t.Errorf("forbidden: %v", err)
 	}
 }

@@ -86,7 +86,9 @@ func (c *Cluster) startNamed(r object.Change) *feed {
 	api, ns := c.options.Client.CoreV1(), r.Key.Namespace
 	byName := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", r.Key.Name).String()}
 	f := c.newFeed(r.Kind, func(k object.Key) bool { return k == r.Key })
-	f.name = r.Key.Name
+	f.name, f.namespace = r.Key.Name, ns
+	f.required = r.Kind == object.ConfigMap && slices.Contains(c.options.ConfigMaps, r.Key)
+	f.many = r.Kind == object.Secret && !slices.Contains(c.options.Secrets, r.Key)
 	switch r.Kind {
 	case object.Secret:
 		return start(f, api.Secrets(ns), &corev1.Secret{}, byName)
@@ -109,4 +111,5 @@ func (c *Cluster) stopNamed(f *feed) {
 	for _, k := range slices.DeleteFunc(c.store.kinds[f.kind].keys(), func(k object.Key) bool { return !f.only(k) }) {
 		c.store.remove(f.kind, k)
 	}
+	c.store.unread(object.Change{Kind: f.kind, Key: object.Key{Namespace: f.namespace, Name: f.name}}, "")
 }

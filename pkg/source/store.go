@@ -30,7 +30,11 @@ type store struct {
 	pods           *objects[object.Key, *corev1.Pod]
 	kinds          map[object.Kind]collection
 
-	before   map[object.Change]any // what each touched object was at the last Snapshot; nil if it did not exist
+	lastGood map[object.Key]*corev1.Secret // see object.Snapshot; cloned for each change
+	missing  map[object.Change]string      // Unread of the Snapshot; cloned for each change
+
+	before   map[object.Change]any  // what each touched object was at the last Snapshot; nil if it did not exist
+	beside   map[object.Change]bool // objects whose entry in lastGood or missing changed since
 	since    time.Time
 	problems []object.Problem
 	told     bool // the problems are those of the last Snapshot
@@ -60,6 +64,7 @@ func newStore() *store {
 		namespaces:     newObjects(clusterScoped, sameNamespace),
 		pods:           newObjects(namespaced, samePod),
 		before:         map[object.Change]any{},
+		beside:         map[object.Change]bool{},
 	}
 	s.kinds = map[object.Kind]collection{
 		object.Ingress: s.ingresses, object.IngressClass: s.ingressClasses, object.Service: s.services,
@@ -97,13 +102,22 @@ func (s *store) put(o metav1.Object) {
 	if !ok {
 		return
 	}
-	s.kinds[kind].put(o, func(k object.Key, before any) { s.note(object.Change{Kind: kind, Key: k}, before, occurred(o)) })
+	s.kinds[kind].put(o, func(k object.Key, before any) {
+		s.note(object.Change{Kind: kind, Key: k}, before, occurred(o))
+		if now, ok := o.(*corev1.Secret); ok {
+			old, _ := before.(*corev1.Secret)
+			s.keepUsable(k, old, now)
+		}
+	})
 }
 
 // remove takes an object away. The store is locked.
 func (s *store) remove(kind object.Kind, k object.Key) {
 	s.kinds[kind].remove(k, func(k object.Key, before any) {
 		s.note(object.Change{Kind: kind, Key: k}, before, time.Now())
+		if kind == object.Secret {
+			s.setLastGood(k, nil)
+		}
 	})
 }
 
@@ -156,6 +170,8 @@ func (s *store) snapshot() (*object.Snapshot, bool) {
 		ConfigMaps:     s.configMaps.give(),
 		Namespaces:     s.namespaces.give(),
 		Pods:           s.pods.give(),
+		Unread:         s.missing,
+		LastGood:       s.lastGood,
 		Problems:       s.problems,
 	}
 	if s.given {
@@ -163,6 +179,7 @@ func (s *store) snapshot() (*object.Snapshot, bool) {
 	}
 	s.given, s.told, s.since = true, true, time.Time{}
 	clear(s.before)
+	clear(s.beside)
 	return snap, true
 }
 
@@ -171,7 +188,7 @@ func (s *store) changes() []object.Change {
 	changes := make([]object.Change, 0, len(s.before))
 	for c, before := range s.before {
 		kind := s.kinds[c.Kind]
-		if now := kind.get(c.Key); !kind.same(before, now) {
+		if now := kind.get(c.Key); s.beside[c] || !kind.same(before, now) {
 			changes = append(changes, c)
 		}
 	}

@@ -1,7 +1,13 @@
 package source
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"runtime"
 	"slices"
 	"testing"
@@ -246,3 +252,53 @@ func FuzzFiles(f *testing.F) {
 }
 
 func noLog() *zap.Logger { return zap.NewNop() }
+
+// TestLastGoodSecret: an update without a usable certificate leaves the last usable version beside it, until it is mended or deleted.
+func TestLastGoodSecret(t *testing.T) {
+	s, good, other := newStore(), pair(t, "a"), pair(t, "b")
+	bad := good.DeepCopy()
+	bad.Data[corev1.TLSPrivateKeyKey] = other.Data[corev1.TLSPrivateKeyKey]
+	s.completed()
+	for i, step := range []struct {
+		put  *corev1.Secret
+		want *corev1.Secret
+	}{{bad, nil}, {good, nil}, {bad, good}, {&corev1.Secret{ObjectMeta: good.ObjectMeta}, good}, {other, nil}, {bad, other}, {nil, nil}, {bad, nil}} {
+		s.update(func() {
+			if step.put == nil {
+				s.remove(object.Secret, demo("tls"))
+				return
+			}
+			s.put(step.put)
+		})
+		snap, _ := s.snapshot()
+		if got := snap.LastGood[demo("tls")]; got != step.want || i > 0 && len(snap.Changes) != 1 {
+			t.Errorf("step %d: last good %v, want %v; changes %v", i, got, step.want, snap.Changes)
+		}
+	}
+	// Between two Snapshots only the last good version changes.
+	s.update(func() { s.put(good); s.put(bad) })
+	if snap, _ := s.snapshot(); snap.LastGood[demo("tls")] != good || len(snap.Changes) != 1 {
+		t.Errorf("last good %v, changes %v", snap.LastGood, snap.Changes)
+	}
+}
+
+func pair(t *testing.T, name string) *corev1.Secret {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "tls"}, Data: map[string][]byte{
+		corev1.TLSCertKey:       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		corev1.TLSPrivateKeyKey: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+	}}
+}
