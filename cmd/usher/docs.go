@@ -37,11 +37,12 @@ func newDocs() *cobra.Command {
 // generatedPages gives the text of each page by its file name.
 func generatedPages(root *cobra.Command) map[string]string {
 	return map[string]string{
-		"annotations.md": annotationsPage(),
-		"configmap.md":   configMapPage(),
-		"flags.md":       flagsPage(root),
-		"metrics.md":     metricsPage(),
-		"reasons.md":     reasonsPage(),
+		"annotations.md":                   annotationsPage(),
+		"configmap.md":                     configMapPage(),
+		"flags.md":                         flagsPage(root),
+		"metrics.md":                       metricsPage(),
+		"reasons.md":                       reasonsPage(),
+		"../charts/usher/files/flags.yaml": chartFlags(),
 	}
 }
 

@@ -51,8 +51,9 @@ func Helm(arguments ...string) *exec.Cmd {
 
 // Release is what helm would install.
 type Release struct {
-	Objects []*unstructured.Unstructured
-	Notes   string
+	Namespace string
+	Objects   []*unstructured.Unstructured
+	Notes     string
 }
 
 // Render renders the chart for a release called usher in a namespace. Further arguments are those of helm install.
@@ -72,7 +73,7 @@ func Render(namespace string, arguments ...string) (*Release, error) {
 		return nil, fmt.Errorf("helm: %w in\n%s", err, out)
 	}
 	objects, err := decode(release.Manifest)
-	return &Release{Objects: objects, Notes: release.Info.Notes}, err
+	return &Release{Namespace: namespace, Objects: objects, Notes: release.Info.Notes}, err
 }
 
 func decode(manifest string) (objects []*unstructured.Unstructured, err error) {

@@ -29,7 +29,7 @@ func TestRefused(t *testing.T) {
 		"its other name":          {`controller: {extraArgs: {healthz-port: 10255}}`, `controller.extraArgs.healthz-port: set controller.metrics.port instead`},
 		"template":                {`controller: {customTemplate: {configMapName: mine, configMapKey: nginx.tmpl}}`, `controller.customTemplate: Usher has no templates`},
 		"modules":                 {`controller: {extraModules: [{name: opentelemetry}]}`, `controller.extraModules: Usher loads no modules`},
-		"KEDA":                    {`controller: {keda: {enabled: true}}`, `controller.keda: set controller.autoscaling`},
+		"KEDA without triggers":   {`controller: {keda: {enabled: true}}`, `controller.keda.triggers: want one at least`},
 		"another's image":         {`controller: {image: {registry: registry.k8s.io, image: ingress-nginx/controller, tag: v1.13.2}}`, `controller.image: registry.k8s.io/ingress-nginx/controller:v1.13.2 is not Usher`},
 		"another's registry":      {`global: {image: {registry: registry.k8s.io}}`, `leave out controller.image (registry, image, repository, tag, digest) and global.image.registry`},
 		"ConfigMaps":              {`defaultBackend: {extraConfigMaps: [{name: pages}]}`, `defaultBackend.extraConfigMaps: make the ConfigMaps yourself`},

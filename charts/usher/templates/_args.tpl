@@ -38,7 +38,6 @@ zone: 'controller.podLabels, topology.kubernetes.io/zone,'
 {{- end -}}
 
 {{- define "usher.args" -}}
-{{- $own := include "usher.ownFlags" . | fromYaml -}}
 {{- $name := include "usher.fullname" . -}}
 {{- with .Values.controller -}}
 - serve
@@ -115,13 +114,10 @@ zone: 'controller.podLabels, topology.kubernetes.io/zone,'
 - --admin-address={{ . }}
 {{- end }}
 - --zone=$(POD_ZONE)
-- --shutdown-delay={{ .shutdownDelay }}
+- --shutdown-delay={{ include "usher.shutdownDelay" $ }}
 - --shutdown-grace-period={{ include "usher.gracePeriod" $ }}
 {{- range $flag, $value := .extraArgs }}
-{{- with get $own $flag }}
-{{- fail (printf "controller.extraArgs.%s: set %s instead" $flag .) }}
-{{- end }}
-- --{{ $flag }}{{ if not (kindIs "invalid" $value) }}{{ with toString $value }}={{ . }}{{ end }}{{ end }}
+- --{{ $flag }}{{ with include "usher.flagValue" $value }}={{ . }}{{ end }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -130,8 +126,6 @@ zone: 'controller.podLabels, topology.kubernetes.io/zone,'
 {{- define "usher.acme" -}}
 {{- with .Values.controller.acme -}}
 {{- if or .email (eq .ca "internal") }}yes
-{{- else if or .ca .fallbackCA .writeSecrets .externalAccount.keyID .dns.server }}
-{{- fail "controller.acme.email: want the address under which the CA reaches you; without it no certificate is ordered, whatever else controller.acme has" }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -141,7 +135,7 @@ zone: 'controller.podLabels, topology.kubernetes.io/zone,'
 {{- with .Values.controller.acme -}}
 {{- if .externalAccount.keyID }}
 - secret:
-    name: {{ required "controller.acme.externalAccount.secretName: want the Secret that holds the key" .externalAccount.secretName }}
+    name: {{ .externalAccount.secretName }}
     items: [{key: {{ .externalAccount.secretKey }}, path: account}]
 {{- end }}
 {{- if and .dns.server .dns.secretName }}
@@ -169,23 +163,26 @@ zone: 'controller.podLabels, topology.kubernetes.io/zone,'
 {{- int (dig "preStop" "sleep" "seconds" 0 .Values.controller.lifecycle) -}}
 {{- end -}}
 
-{{/* Seconds that requests in flight have: what is left of the Pod's time when the hook and shutdownDelay are over, less 5 to end in order. */}}
+{{/* How long Usher goes on serving at the end; a Pod that Kubernetes kills at once has no time for that. */}}
+{{- define "usher.shutdownDelay" -}}
+{{- with .Values.controller }}{{ if .terminationGracePeriodSeconds }}{{ .shutdownDelay }}{{ else }}0{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* Seconds of the Pod's time in which requests in flight cannot end: the hook, shutdownDelay, and 5 to end in order. */}}
+{{- define "usher.timeBeforeEnd" -}}
+{{- add (include "usher.preStopSeconds" .) .Values.controller.shutdownDelay 5 -}}
+{{- end -}}
+
+{{/* Seconds that requests in flight have: what is left of the Pod's time. */}}
 {{- define "usher.gracePeriod" -}}
-{{- with .Values.controller -}}
-{{- $before := add (include "usher.preStopSeconds" $) .shutdownDelay 5 -}}
-{{- $left := sub .terminationGracePeriodSeconds $before -}}
-{{- if lt $left 1 -}}
-{{- fail (printf "controller.terminationGracePeriodSeconds %v: want more than %d, the sum of controller.shutdownDelay, the preStop hook's time and 5" .terminationGracePeriodSeconds $before) -}}
-{{- end -}}
-{{- $left -}}
-{{- end -}}
+{{- max 0 (sub .Values.controller.terminationGracePeriodSeconds (include "usher.timeBeforeEnd" .)) -}}
 {{- end -}}
 
 {{/* How often the readiness probe may fail. An end that has begun fails it, but as long as Usher takes connections they must come:
 with externalTrafficPolicy Local a node without a Pod that is serving drops what a load balancer still sends. */}}
 {{- define "usher.readinessFailures" -}}
 {{- with .Values.controller -}}
-{{- $needed := add 1 (div (add .shutdownDelay .readinessProbe.periodSeconds -1) .readinessProbe.periodSeconds) -}}
+{{- $needed := add 1 (div (add (include "usher.shutdownDelay" $) .readinessProbe.periodSeconds -1) .readinessProbe.periodSeconds) -}}
 {{- max 3 $needed (default 0 .readinessProbe.failureThreshold) -}}
 {{- end -}}
 {{- end -}}
@@ -193,7 +190,7 @@ with externalTrafficPolicy Local a node without a Pod that is serving drops what
 {{/* How many replicas a Deployment has at least. */}}
 {{- define "usher.replicas" -}}
 {{- with .Values.controller -}}
-{{- .autoscaling.enabled | ternary .autoscaling.minReplicas .replicaCount -}}
+{{- if .keda.enabled }}{{ .keda.minReplicas }}{{ else if .autoscaling.enabled }}{{ .autoscaling.minReplicas }}{{ else }}{{ .replicaCount }}{{ end -}}
 {{- end -}}
 {{- end -}}
 

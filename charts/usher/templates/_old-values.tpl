@@ -1,7 +1,7 @@
 {{/* What the values hold of ingress-nginx's that has no meaning here, as lines. A value is quiet if it is one of the record's, or a map
 in which those fields are so: {enabled: false} is quiet whatever else an old file has there. */}}
 
-{{- define "usher.oldValues" -}}
+{{- define "usher.foundOldValues" -}}
 {{- range (.Files.Get "files/old-values.yaml" | fromYamlArray) -}}
 {{- $at := dict "value" $.Values "found" true -}}
 {{- range splitList "." .key -}}
@@ -12,10 +12,13 @@ in which those fields are so: {enabled: false} is quiet whatever else an old fil
 {{- end -}}
 {{- end -}}
 {{- if and $at.found (not (include "usher.isQuiet" (list $at.value .quiet))) -}}
-{{- if .refused }}{{ fail (printf "%s: %s" .key .why) }}{{ end -}}
-{{ printf "%s: %s\n" .key .why }}
+{{ list (dict "key" .key "why" .why "refused" .refused) | toYaml }}{{ print "\n" }}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "usher.oldValues" -}}
+{{- range include "usher.foundOldValues" . | fromYamlArray }}{{ printf "%s: %s\n" .key .why }}{{ end -}}
 {{- end -}}
 
 {{/* Keys of the ConfigMap that Usher knows and does not honour, of those that are set; and those of them that close every path. */}}

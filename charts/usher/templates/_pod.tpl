@@ -34,6 +34,9 @@ spec:
   {{- with .hostAliases }}
   hostAliases: {{ toYaml . | nindent 4 }}
   {{- end }}
+  {{- if not (kindIs "invalid" .hostUsers) }}
+  hostUsers: {{ .hostUsers }}
+  {{- end }}
   {{- if .shareProcessNamespace }}
   shareProcessNamespace: true
   {{- end }}
@@ -82,20 +85,48 @@ spec:
 {{/* The Pod's securityContext. A port below 1024 needs a sysctl that Pod Security's "restricted" allows, rather than a capability. */}}
 {{- define "usher.podSecurityContext" -}}
 {{- with .Values.controller -}}
-{{- $low := list -}}
-{{- range $port := concat (list .containerPort.http .containerPort.https) (keys $.Values.tcp) -}}
-{{- if lt (int $port) 1024 }}{{ $low = append $low $port }}{{ end -}}
-{{- end -}}
 {{- $sysctls := deepCopy .sysctls -}}
-{{- if and $low (not .hostNetwork) (not (hasKey $sysctls "net.ipv4.ip_unprivileged_port_start")) -}}
+{{- if and (include "usher.lowPorts" $) (not .hostNetwork) (not (hasKey $sysctls "net.ipv4.ip_unprivileged_port_start")) -}}
 {{- $_ := set $sysctls "net.ipv4.ip_unprivileged_port_start" "0" -}}
 {{- end -}}
 {{- $list := list -}}
 {{- range $name, $value := $sysctls }}{{ $list = append $list (dict "name" $name "value" (toString $value)) }}{{ end -}}
 {{- $context := deepCopy .podSecurityContext -}}
+{{- if include "usher.needsRoot" $ }}{{ $_ := set $context "runAsNonRoot" false }}{{ end -}}
 {{- if $list }}{{ $_ := set $context "sysctls" (concat $list (default (list) $context.sysctls)) }}{{ end -}}
 {{- toYaml $context -}}
 {{- end -}}
+{{- end -}}
+
+{{/* "yes" when Usher listens below 1024. */}}
+{{- define "usher.lowPorts" -}}
+{{- $low := dict -}}
+{{- with .Values.controller -}}
+{{- range $port := concat (list .containerPort.http .containerPort.https) (keys $.Values.tcp) -}}
+{{- if lt (int $port) 1024 }}{{ $_ := set $low "any" true }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if $low.any }}yes{{ end -}}
+{{- end -}}
+
+{{/* "yes" when that needs root: on the node's own network a Pod may set no sysctl, and capabilities are root's. */}}
+{{- define "usher.needsRoot" -}}
+{{- with .Values.controller -}}
+{{- if and .hostNetwork (not .lowPortsAllowed) (include "usher.lowPorts" $) }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "usher.containerSecurityContext" -}}
+{{- $context := deepCopy .Values.controller.containerSecurityContext -}}
+{{- if include "usher.needsRoot" . -}}
+{{- $capabilities := deepCopy (default dict $context.capabilities) -}}
+{{- $_ := set $capabilities "add" (append (default list $capabilities.add) "NET_BIND_SERVICE" | uniq) -}}
+{{- $context = merge (dict "runAsUser" 0 "runAsGroup" 0 "capabilities" $capabilities) $context -}}
+{{- $_ := set $context "runAsNonRoot" false -}}
+{{- $_ := set $context "runAsUser" 0 -}}
+{{- $_ := set $context "runAsGroup" 0 -}}
+{{- end -}}
+{{- toYaml $context -}}
 {{- end -}}
 
 {{- define "usher.container" -}}
@@ -119,10 +150,16 @@ spec:
     {{- with .extraEnvs }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+  {{- with .envFrom }}
+  envFrom: {{ toYaml . | nindent 4 }}
+  {{- end }}
   ports:
     {{- $host := .hostPort.enabled | ternary .hostPort.ports dict }}
-    - {name: http, containerPort: {{ .containerPort.http }}, protocol: TCP{{ with $host.http }}, hostPort: {{ . }}{{ end }}}
-    - {name: https, containerPort: {{ .containerPort.https }}, protocol: TCP{{ with $host.https }}, hostPort: {{ . }}{{ end }}}
+    {{- range $name, $port := .containerPort }}
+    {{- if not (and (eq $name "https") (eq (int $port) (int $.Values.controller.containerPort.http))) }}
+    - {name: {{ $name }}, containerPort: {{ $port }}, protocol: TCP{{ with get $host $name }}, hostPort: {{ . }}{{ end }}}
+    {{- end }}
+    {{- end }}
     - {name: {{ .metrics.portName }}, containerPort: {{ .metrics.port }}, protocol: TCP}
     {{- range $port, $_ := $.Values.tcp }}
     - {name: {{ include "usher.tcpPortName" (list $ $port) }}, containerPort: {{ $port }}, protocol: TCP{{ if $host }}, hostPort: {{ $port }}{{ end }}}
@@ -138,7 +175,10 @@ spec:
   {{- with .resources }}
   resources: {{ toYaml . | nindent 4 }}
   {{- end }}
-  {{- with .containerSecurityContext }}
+  {{- with .resizePolicy }}
+  resizePolicy: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with include "usher.containerSecurityContext" $ | fromYaml }}
   securityContext: {{ toYaml . | nindent 4 }}
   {{- end }}
   {{- $keys := include "usher.acmeKeys" $ }}
@@ -154,13 +194,8 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* Usher's image. A values file of ingress-nginx's chart may hold that one's, as its defaults do. */}}
 {{- define "usher.controllerImage" -}}
-{{- $image := include "usher.image" (list . .Values.controller.image (printf "v%s" .Chart.AppVersion)) -}}
-{{- if regexMatch "(^|/)(registry\\.k8s\\.io|k8s\\.gcr\\.io)/|ingress-nginx/controller" $image -}}
-{{- fail (printf "controller.image: %s is not Usher. Of an old values file leave out controller.image (registry, image, repository, tag, digest) and global.image.registry, or name an image of Usher" $image) -}}
-{{- end -}}
-{{- $image -}}
+{{- include "usher.image" (list . .Values.controller.image (printf "v%s" .Chart.AppVersion)) -}}
 {{- end -}}
 
 {{/* A probe: list of the context, the path and the times. */}}

@@ -69,7 +69,7 @@ ports:
     port: {{ $port }}
     targetPort: {{ include "usher.tcpPortName" (list $ $port) }}
     protocol: TCP
-    {{- with get (default dict $service.nodePorts.tcp) $port }}
+    {{- with get (default dict $service.nodePorts.tcp) $port | default "" }}
     nodePort: {{ . }}
     {{- end }}
   {{- end }}
