@@ -22,8 +22,8 @@
 // that ACME gave (acme.go) stand in the Table beside those of Secrets.
 //
 // The choice binds the handshake, not the requests that follow: a browser may send requests for another host that the certificate
-// covers on the same HTTP/2 connection (RFC 9113 section 9.1.1), and they are routed by their own host. As with nginx and a wildcard
-// certificate, no 421 is sent for that, but for hosts that want client certificates (client.go).
+// covers on the same HTTP/2 connection (RFC 9113 section 9.1.1), and they are routed by their own host. A host whose handshakes have
+// other settings than the one at hand answers 421 to that (route.Misdirected).
 package certs
 
 import (

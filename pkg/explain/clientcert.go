@@ -11,18 +11,20 @@ import (
 // here, so one that passes is taken for granted.
 func (x *run) clientCert() bool {
 	auth := x.table.ClientAuth(x.match)
-	if auth == nil {
+	if auth != nil {
+		x.out.ClientCert = describeClientCert(auth)
+	}
+	switch {
+	case x.misdirected():
+		return false
+	case auth == nil:
 		return true
 	}
-	x.out.ClientCert = describeClientCert(auth)
 	switch answer := auth.Policy.Admit(policy.Verdict{}, nil); {
 	case auth.Broken != "":
 		x.answer(Answer{Status: statusOf(auth.Broken), Reason: auth.Broken, Cause: x.authCause(auth)})
 	case !x.request.tls && answer.Status != 0:
 		x.answer(Answer{Status: answer.Status, Reason: answer.Reason, Location: answer.Location, Cause: "a request by plain HTTP shows no certificate"})
-	case x.elsewhere(auth):
-		x.answer(Answer{Status: statusOf(policy.Misdirected), Reason: policy.Misdirected,
-			Cause: fmt.Sprintf("the TLS handshake is for %s, and the request for %s, which asks for client certificates", x.request.server, x.request.host)})
 	default:
 		x.Note(policy.PhaseAccess, "a client certificate that passes is taken for granted")
 		return true
@@ -31,10 +33,16 @@ func (x *run) clientCert() bool {
 	return false
 }
 
-// elsewhere tells whether the handshake is for another host than the request.
-func (x *run) elsewhere(auth *route.ClientAuth) bool {
-	return x.request.tls && auth.Policy.Verify != policy.VerifyOff && x.request.server != x.request.host &&
-		x.table.Hosts.Find(x.request.server) != x.match.Host
+// misdirected explains a request on a connection that was made for another host, and reports whether there is one.
+func (x *run) misdirected() bool {
+	r := x.request
+	if !r.tls || !x.table.Misdirected(r.server, r.host, x.match) {
+		return false
+	}
+	x.answer(Answer{Status: statusOf(policy.Misdirected), Reason: policy.Misdirected,
+		Cause: fmt.Sprintf("the TLS handshake is for %s, and the request for %s, whose handshakes have other settings", r.server, r.host)})
+	x.Note(policy.PhaseAccess, fmt.Sprintf("%d: %s", x.out.Answer.Status, x.out.Answer.Reason))
+	return true
 }
 
 func describeClientCert(auth *route.ClientAuth) *ClientCert {

@@ -38,6 +38,7 @@ func readSocket(fd uintptr, p []byte) (int, error) {
 	for {
 		n, _, err := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), syscall.MSG_DONTWAIT, 0, 0)
 		if err == 0 {
+			raceWrite(p[:n])
 			return int(n), nil
 		}
 		if err != syscall.EINTR {
@@ -48,6 +49,7 @@ func readSocket(fd uintptr, p []byte) (int, error) {
 
 // writeSocket writes what the socket takes without waiting.
 func writeSocket(fd uintptr, p []byte) (n int, err error) {
+	raceRead(p)
 	for n < len(p) {
 		rest := p[n:min(len(p), n+writePiece)]
 		m, _, err := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(rest))), uintptr(len(rest)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)

@@ -156,7 +156,7 @@ func answerReasons() []ReasonDoc {
 		{ClientCertificateDenied, 403, "The common name of the client's certificate does not match auth-tls-match-cn.", "The access log's error field names it; change auth-tls-match-cn, or the certificate."},
 		{EndpointUntrusted, 502, "The endpoint's certificate does not pass proxy-ssl-verify.", "The access log's error field says why: compare the certificate with ca.crt of proxy-ssl-secret and with proxy-ssl-name."},
 		{EndpointTLS, 502, "The TLS handshake with the endpoint failed.", "The access log's error field says how; check backend-protocol, proxy-ssl-protocols and proxy-ssl-ciphers, and whether the endpoint wants a client certificate."},
-		{Misdirected, 421, "The request is for a host with ssl-passthrough or client certificates, and came on a connection that was made for another host.", "Nothing to do here: the client is to make a connection of its own for the host."},
+		{Misdirected, 421, "The request came on a TLS connection that was made for another host, with other handshake settings (versions, ciphers, client certificates) or ssl-passthrough.", "Nothing to do here: the client is to make a connection of its own for the host."},
 		{Internal, 500, "Usher failed while it handled the request.", "This is a bug: report it with the log record of this request id."},
 	}
 }

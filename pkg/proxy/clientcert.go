@@ -11,9 +11,11 @@ import (
 
 // clientCert judges the client's certificate where the route, or the host of what no route claims, wants one. Every request is judged,
 // by the table it is served under: so what a host wants holds on a connection that was made for another one, on a resumed session, and
-// from the moment a Secret changes. A request for another host than the handshake's gets 421, as from nginx: the handshake asked for
-// what that one wants, and the client is to make one that asks for this.
+// from the moment a Secret changes. A request for another host than the handshake's, with other settings, gets 421 (route.Misdirected).
 func (x *exchange) clientCert() bool {
+	if x.r.TLS != nil && x.table.Misdirected(normalHost(x.r.TLS.ServerName), x.hostAsked(), x.match) {
+		return x.fail(policy.Misdirected)
+	}
 	auth := x.table.ClientAuth(x.match)
 	switch {
 	case auth == nil:
@@ -22,8 +24,6 @@ func (x *exchange) clientCert() bool {
 		return x.fail(auth.Broken)
 	case auth.Policy.Verify == policy.VerifyOff || x.r.TLS == nil:
 		x.cert = noCert
-	case x.misdirected():
-		return x.fail(policy.Misdirected)
 	default:
 		x.cert = x.proxy.judged.of(x.r.TLS.PeerCertificates, auth)
 	}
@@ -37,12 +37,6 @@ func (x *exchange) clientCert() bool {
 		return x.redirectTo(answer)
 	}
 	return x.failWith(answer.Status, answer.Reason)
-}
-
-// misdirected tells whether the handshake was for another host than the request. One without a name was for any.
-func (x *exchange) misdirected() bool {
-	server := normalHost(x.r.TLS.ServerName)
-	return server != "" && server != x.hostAsked() && x.table.Hosts.Find(server) != x.match.Host
 }
 
 // shownCert is a client's certificate that was judged, and what endpoints are told of it. It holds nothing of the certificate itself.

@@ -61,8 +61,10 @@ func (t *Table) Backend(r *Route) *Backend {
 }
 
 // Handshake is what a TLS handshake for a server name (lower case) may agree on.
-func (t *Table) Handshake(name string) policy.TLS {
-	if host := t.Hosts.Find(name); host != nil && host.Handshake != nil {
+func (t *Table) Handshake(name string) policy.TLS { return t.handshakeOf(t.Hosts.Find(name)) }
+
+func (t *Table) handshakeOf(host *Host) policy.TLS {
+	if host != nil && host.Handshake != nil {
 		return *host.Handshake
 	}
 	if t.Policy != nil {
