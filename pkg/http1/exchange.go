@@ -17,6 +17,7 @@ type exchange struct {
 	// Reading the head: how far the buffer was looked at, whether an empty
 	// line before it was dealt with, and the outcome if it is had already.
 	scanned  int
+	heldHead int64 // of Server.Heads, while the head arrives
 	skipped  bool
 	lined    bool // the request line was looked at on its own
 	begun    bool

@@ -16,6 +16,7 @@ func (x *exchange) readHead() error {
 		x.startHead()
 	}
 	limit := after(now(), x.conn.server.timeouts.Head)
+	defer x.releaseHead()
 	for {
 		n, err := x.scanHead()
 		if err != nil {
@@ -134,9 +135,21 @@ func (x *exchange) checkHeadSize(held []byte, end int) error {
 	return nil
 }
 
+// releaseHead gives back what the head held while it arrived.
+func (x *exchange) releaseHead() {
+	if x.heldHead > 0 {
+		x.conn.server.Heads.Release(x.heldHead)
+		x.heldHead = 0
+	}
+}
+
 func (x *exchange) moreHead(limit int64) error {
 	if !x.in.room(x.limits.HeadBytes + 2) {
 		return refusal(431, "large-head", "the request head exceeds %d bytes", x.limits.HeadBytes)
+	}
+	var ok bool
+	if x.heldHead, ok = x.conn.server.Heads.Hold(x.heldHead, len(x.in.buf)); !ok {
+		return refusal(431, "heads-over-budget", "heads that are still arriving hold all the memory that they may")
 	}
 	n, err := x.conn.wire.read(x.in.space(), limit, nil)
 	x.in.filled(n)

@@ -46,6 +46,9 @@ type Server struct {
 	// version.
 	HTTP2 func(c net.Conn, read []byte)
 
+	// Heads bounds what unfinished heads hold in all; nil is no bound.
+	Heads *HeadBudget
+
 	Limits   Limits
 	Timeouts ServerTimeouts
 

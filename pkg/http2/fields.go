@@ -32,6 +32,14 @@ func (s *fieldSet) reset(l *Limits) {
 	*s = fieldSet{length: -1, names: names, values: values, cookies: cookies, maxSize: l.HeadBytes, maxFields: l.Fields}
 }
 
+// refuse makes the section too large, and keeps none of it.
+func (s *fieldSet) refuse() {
+	clear(s.names)
+	clear(s.values)
+	clear(s.cookies)
+	s.names, s.values, s.cookies, s.tooLarge = s.names[:0], s.values[:0], s.cookies[:0], true
+}
+
 const (
 	sawMethod = 1 << iota
 	sawScheme

@@ -64,6 +64,8 @@ func (c *conn) receiveHeaders(f frame) error {
 // How long it is on the wire is bounded at twice what is allowed decoded.
 func (c *conn) decode(f frame) error {
 	stream, size, frames := f.stream, 0, 0
+	var held int64
+	defer func() { c.server.Heads.Release(held) }()
 	for {
 		size += len(f.payload)
 		if frames++; size > 2*c.server.limits.HeadBytes || frames > 8+c.server.limits.HeadBytes/1024 {
@@ -74,6 +76,10 @@ func (c *conn) decode(f frame) error {
 		}
 		if f.has(flagEndHeaders) {
 			break
+		}
+		var ok bool
+		if held, ok = c.server.Heads.Hold(held, max(size, c.fields.size)); !ok {
+			c.fields.refuse()
 		}
 		c.inBlock = true
 		next, err := c.next()

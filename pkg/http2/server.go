@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/http1"
 )
 
 // Server serves HTTP/2 on connections that have agreed on it. Set the fields
@@ -34,6 +36,9 @@ type Server struct {
 	// Streams is asked at the begin of each connection how many requests it may
 	// have in flight. Nil, or 0: as Limits says.
 	Streams func() int
+
+	// Heads bounds what unfinished field sections hold in all; nil is no bound.
+	Heads *http1.HeadBudget
 
 	Limits   Limits
 	Timeouts Timeouts

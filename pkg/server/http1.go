@@ -13,6 +13,7 @@ import (
 func newHTTP1(s *Server) *http1.Server {
 	return &http1.Server{
 		Handler: s.options.Handler,
+		Heads:   s.heads,
 		Limits:  http1.Limits{HeadBytes: s.limits.HeadBytes},
 		Timeouts: http1.ServerTimeouts{
 			FirstByte: s.limits.FirstByte,

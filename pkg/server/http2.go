@@ -18,6 +18,7 @@ func newHTTP2(s *Server) *http2.Server {
 	return &http2.Server{
 		Handler: &strict{server: s},
 		Streams: s.options.Streams2,
+		Heads:   s.heads,
 		Limits: http2.Limits{
 			HeadBytes:        s.limits.HeadBytes,
 			Streams:          s.limits.Streams,

@@ -5,6 +5,9 @@ import "time"
 // Limits bound what a client may send and how long it may take. A zero field has its default.
 type Limits struct {
 	HeadBytes int // a request's head, and the list of fields in HTTP/2; 64 KiB; above: 431
+	// HeadsBytes is what heads that are still arriving may hold in all, beyond 8 KiB each; 64 MiB. While it is used up, a head that is
+	// longer and does not come whole is answered 431.
+	HeadsBytes int
 
 	Handshake time.Duration // from accepting to the end of the TLS handshake; 10 s
 	FirstByte time.Duration // from there to the first byte of a request; 30 s
@@ -25,6 +28,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	or(&l.HeadBytes, 64<<10)
+	or(&l.HeadsBytes, 64<<20)
 	or(&l.Handshake, 10*time.Second)
 	or(&l.FirstByte, 30*time.Second)
 	or(&l.Head, 30*time.Second)

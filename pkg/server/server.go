@@ -100,6 +100,7 @@ type Server struct {
 	clear2    *http2.Server // and in the clear
 	conns     *connections
 	places    places
+	heads     *http1.HeadBudget // of all servers below
 
 	mu        sync.Mutex
 	tcp       map[uint16][]*listener // of TCP services
@@ -127,6 +128,7 @@ func New(o Options) (*Server, error) {
 	if s.observer == nil {
 		s.observer = nobody{}
 	}
+	s.heads = http1.NewHeadBudget(int64(s.limits.HeadsBytes))
 	s.http2, s.clear2 = newHTTP2(s), newHTTP2(s)
 	s.plain, s.secure, s.late = newHTTP1(s), newHTTP1(s), newLate(s)
 	if o.Cleartext2 {
