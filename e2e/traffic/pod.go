@@ -21,7 +21,7 @@ import (
 // PodVariable holds a Pod's options, as JSON, in the environment of its process.
 const PodVariable = "USHER_E2E_POD"
 
-// Pod is what a Pod's application does: HTTP/1.1 on one port, gRPC on another.
+// Pod is what a Pod's application does: HTTP/1.1 on one port, gRPC on another, both over TLS on a third.
 type Pod struct {
 	Name string
 	IP   string
@@ -40,6 +40,7 @@ type Pod struct {
 const (
 	PortHTTP = "8080"
 	PortGRPC = "9090"
+	PortTLS  = "8443" // HTTP/1.1 and HTTP/2
 )
 
 // Command is the process of a Pod.
@@ -80,9 +81,16 @@ func (p Pod) run() error {
 		return err
 	}
 	a := &application{Pod: p, journal: journal, idle: map[net.Conn]struct{}{}, ending: make(chan struct{})}
-	plain := &http.Server{Handler: a, IdleTimeout: p.Idle, ReadHeaderTimeout: time.Minute, ConnState: a.state}
-	calls := &http.Server{Handler: http.HandlerFunc(a.call), Protocols: new(http.Protocols), ReadHeaderTimeout: time.Minute}
+	plain := &http.Server{Handler: a.faulty(a), IdleTimeout: p.Idle, ReadHeaderTimeout: time.Minute, ConnState: a.state, ConnContext: keepConn}
+	calls := &http.Server{
+		Handler: a.faulty(http.HandlerFunc(a.call)), Protocols: new(http.Protocols), ReadHeaderTimeout: time.Minute, ConnContext: keepConn,
+	}
 	calls.Protocols.SetUnencryptedHTTP2(true)
+	secure := &http.Server{Handler: a.faulty(a), ReadHeaderTimeout: time.Minute, ConnContext: keepConn}
+	defer secure.Close()
+	if secure.TLSConfig, err = selfSigned(); err != nil {
+		return err
+	}
 	at, err := net.Listen("tcp", net.JoinHostPort(p.IP, PortHTTP))
 	if err != nil {
 		return err
@@ -91,9 +99,14 @@ func (p Pod) run() error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 2)
+	atSecure, err := net.Listen("tcp", net.JoinHostPort(p.IP, PortTLS))
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, 3)
 	go func() { failed <- plain.Serve(at) }()
 	go func() { failed <- calls.Serve(atCalls) }()
+	go func() { failed <- secure.ServeTLS(atSecure, "", "") }()
 	select {
 	case err := <-failed:
 		return err
