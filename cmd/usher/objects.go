@@ -74,7 +74,7 @@ func (f *objectFlags) clusterOptions() (source.ClusterOptions, *rest.Config, err
 		Pods:          f.pods,
 	}
 	if o.SecretsByName {
-		o.References = resolve.References(resolved.AnnotationPrefixes)
+		o.References, o.Claims = resolve.References(resolved.AnnotationPrefixes), resolve.Claims(resolved)
 	}
 	if f.namespaceSelector != "" {
 		if o.NamespaceSelector, err = labels.Parse(f.namespaceSelector); err != nil {

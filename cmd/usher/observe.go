@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"sync"
+	"time"
+
 	"github.com/usher-ingress/usher/pkg/controller"
 	"github.com/usher-ingress/usher/pkg/metrics"
 	"github.com/usher-ingress/usher/pkg/policy"
@@ -41,33 +45,75 @@ func publishers(all ...func(*route.Table)) func(*route.Table) {
 	}
 }
 
-// teller logs each Diagnostic once: when it appears, and errors and warnings also when they are gone.
+// standing is how long a mistake must stand before it is logged, unless it is there from the start: an Ingress comes before its
+// Secret, and while a namespace is deleted, Services go before Ingresses.
+const standing = 3 * time.Second
+
+// teller logs each Diagnostic once: when it has stood for a moment, and errors and warnings also when they are gone.
 type teller struct {
-	log  *zap.Logger
-	last []route.Diagnostic
-	told map[route.Diagnostic]bool
+	log *zap.Logger
+
+	mu    sync.Mutex
+	begun bool // the first Table came
+	last  []route.Diagnostic
+	since map[route.Diagnostic]time.Time // when each came up; zero once it was logged
 }
 
-func newTeller(log *zap.Logger) *teller { return &teller{log: log, told: map[route.Diagnostic]bool{}} }
+func newTeller(log *zap.Logger) *teller {
+	return &teller{log: log, since: map[route.Diagnostic]time.Time{}}
+}
+
+// run logs what has stood for long enough, until ctx ends.
+func (t *teller) run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			t.due(now.Add(-standing))
+		}
+	}
+}
+
+// due logs what came up before a time.
+func (t *teller) due(before time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for d, since := range t.since {
+		if !since.IsZero() && !since.After(before) {
+			t.since[d] = time.Time{}
+			t.tell(d)
+		}
+	}
+}
 
 func (t *teller) publish(table *route.Table) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if sameList(t.last, table.Diagnostics) {
 		return
 	}
 	t.last = table.Diagnostics
-	now := make(map[route.Diagnostic]bool, len(table.Diagnostics))
+	now := make(map[route.Diagnostic]time.Time, len(table.Diagnostics))
 	for _, d := range table.Diagnostics {
-		now[d] = true
-		if !t.told[d] {
+		since, known := t.since[d]
+		switch {
+		case known:
+		case t.begun:
+			since = time.Now()
+		default:
 			t.tell(d)
 		}
+		now[d] = since
 	}
-	for d := range t.told {
-		if !now[d] && d.Severity != route.Info {
+	for d, since := range t.since {
+		if _, there := now[d]; !there && since.IsZero() && d.Severity != route.Info {
 			t.log.Info("mended", zap.String("reason", string(d.Reason)), zap.Stringer("object", d.Origin.Object), zap.String("field", d.Origin.Field))
 		}
 	}
-	t.told = now
+	t.since, t.begun = now, true
 }
 
 // sameList tells whether a and b are one slice; a Table shares what did not change with the one before it.

@@ -74,6 +74,7 @@ type service struct {
 	onReady func() // called once, when the first Table serves; may be nil
 
 	live         *route.Live
+	teller       *teller
 	objects      *source.Cluster // nil with a folder
 	metrics      *metrics.Metrics
 	dataPlane    *dataPlane
@@ -94,6 +95,7 @@ type service struct {
 func newService(f *serveFlags, c console) (*service, error) {
 	b := readBuild()
 	s := &service{flags: f, log: f.logs.logger(c.err), live: &route.Live{}, metrics: metrics.New(metrics.Build{Version: b.version, Revision: b.commit})}
+	s.teller = newTeller(s.log)
 	f.logAdoption(s.log)
 	options, err := f.objects.resolveOptions()
 	if err != nil {
@@ -125,7 +127,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 		Weight:   resolver.Weight,
 		Live:     s.live,
 		Prepare:  s.dataPlane.proxy.Prepare,
-		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.order, s.ports.publish, newTeller(s.log).publish,
+		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.order, s.ports.publish, s.teller.publish,
 			newCounter(s.metrics, f.metricsByHost).publish, cluster.publish),
 		Observer: &turns{metrics: s.metrics, log: s.log},
 	})
@@ -204,6 +206,7 @@ func (s *service) addParts(cluster *cluster) {
 	s.parts.Add(s.server.Serve, func(error) { _ = s.server.Close() })
 	ctx, cancel := context.WithCancel(context.Background())
 	s.parts.Add(func() error { return s.controller.Run(ctx) }, func(error) { cancel() })
+	s.parts.Add(func() error { return s.teller.run(ctx) }, func(error) { cancel() })
 	s.parts.Add(func() error { return s.ports.follow(ctx) }, func(error) { cancel() })
 	s.parts.Add(func() error { return s.tickets.Run(ctx) }, func(error) { cancel() })
 	if s.acme != nil {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -162,6 +163,12 @@ func (c *Cluster) StartAPIServer(ctx context.Context) (err error) {
 	return c.apiServer.Await(ctx, func(ctx context.Context) error {
 		return c.client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
 	})
+}
+
+// PauseAPIServer stops the API server where it stands, so that it hangs, until the function it returns is called.
+func (c *Cluster) PauseAPIServer() (resume func()) {
+	_ = syscall.Kill(c.apiServer.Pid(), syscall.SIGSTOP) // of our own child, which runs
+	return func() { _ = syscall.Kill(c.apiServer.Pid(), syscall.SIGCONT) }
 }
 
 // KillAPIServer ends the API server as a crash would. etcd keeps the objects.

@@ -242,6 +242,20 @@ func (c *classes) report(problems []policy.Problem) {
 	}
 }
 
+// Claims returns what reports whether an Ingress is ours by these IngressClasses, for who reads what only our Ingresses name.
+func Claims(o Options) func(*networkingv1.Ingress, map[string]*networkingv1.IngressClass) bool {
+	return func(ing *networkingv1.Ingress, known map[string]*networkingv1.IngressClass) bool {
+		c := &classes{options: &o, known: known, ours: map[string]*policy.Set{}}
+		for name, class := range known {
+			if c.isOurs(class) {
+				c.ours[name] = nil
+			}
+		}
+		c.findDefault()
+		return c.verdict(ing).claimed
+	}
+}
+
 // verdict decides whether an Ingress is ours.
 func (c *classes) verdict(ing *networkingv1.Ingress) verdict {
 	if name := ing.Spec.IngressClassName; name != nil && *name != "" {

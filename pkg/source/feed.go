@@ -145,7 +145,11 @@ func (f *feed) Add(obj any) error { return f.Update(obj) }
 // Update takes an object from the Reflector.
 func (f *feed) Update(obj any) error {
 	if o, ok := obj.(metav1.Object); ok && f.takes(o) {
-		f.apply(func(c *Cluster) { c.put(o) })
+		f.apply(func(c *Cluster) {
+			if c.put(o); f.kind == object.IngressClass {
+				c.referAll()
+			}
+		})
 	}
 	return nil
 }
@@ -153,7 +157,11 @@ func (f *feed) Update(obj any) error {
 // Delete takes an object away for the Reflector.
 func (f *feed) Delete(obj any) error {
 	if o, ok := obj.(metav1.Object); ok && f.takes(o) {
-		f.apply(func(c *Cluster) { c.remove(f.kind, object.KeyOf(o)) })
+		f.apply(func(c *Cluster) {
+			if c.remove(f.kind, object.KeyOf(o)); f.kind == object.IngressClass {
+				c.referAll()
+			}
+		})
 	}
 	return nil
 }
@@ -172,6 +180,9 @@ func (f *feed) Replace(list []any, _ string) error {
 			if !have[k] && f.only(k) {
 				c.remove(f.kind, k)
 			}
+		}
+		if f.kind == object.IngressClass {
+			c.referAll()
 		}
 	})
 	f.done()
@@ -241,6 +252,7 @@ func mustKind(o metav1.Object) object.Kind {
 func (c *Cluster) remove(kind object.Kind, k object.Key) {
 	c.refer(object.Change{Kind: kind, Key: k}, nil)
 	if kind == object.Ingress {
+		c.leaveUnread(k, nil)
 		delete(c.status, k)
 		c.spaces.drop(k)
 	}

@@ -34,9 +34,10 @@ type ClusterOptions struct {
 	SecretsByName bool
 	// Pods also reads Pods, which say why a Service has no endpoints; without the right to, all else is read.
 	Pods bool
-	// References names the Secrets and ConfigMaps that an Ingress, IngressClass or ConfigMap refers to, besides TLS sections and
-	// class parameters. May be nil.
+	// References names the Secrets that an Ingress refers to besides its TLS sections. May be nil.
 	References References
+	// Claims reports whether an Ingress is ours, by these classes: then its Secrets are read by name. If nil, all are.
+	Claims func(*networkingv1.Ingress, map[string]*networkingv1.IngressClass) bool
 
 	// Ask asks the API server whether it is ready. An error that is a status below 500 is an answer too. If nil, GET /readyz does.
 	Ask func(context.Context) error
@@ -70,6 +71,7 @@ type Cluster struct {
 	whole      []*feed // of all objects of a kind
 	named      map[object.Change]*feed
 	references referrals
+	beyond     map[object.Key][]object.Change // Secrets that an Ingress names and that are not read, being too many
 	spaces     namespaces
 	status     map[object.Key]networkingv1.IngressLoadBalancerStatus
 }
@@ -85,6 +87,7 @@ func NewCluster(o ClusterOptions) *Cluster {
 		health:     newHealth(o),
 		named:      map[object.Change]*feed{},
 		references: newReferrals(),
+		beyond:     map[object.Key][]object.Change{},
 		spaces:     newNamespaces(o.NamespaceSelector),
 		status:     map[object.Key]networkingv1.IngressLoadBalancerStatus{},
 	}

@@ -2,7 +2,9 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -393,5 +395,37 @@ func TestReadClusterPods(t *testing.T) {
 	down.over(client, "pods")
 	if s, err := ReadCluster(t.Context(), ClusterOptions{Client: client, Pods: true, Ask: func(context.Context) error { return nil }}); err != nil || len(s.Pods) != 0 {
 		t.Errorf("forbidden: %v", err)
+	}
+}
+
+// TestClusterSecretsByNameAreBounded: only those of our Ingresses are read, as classes come and go, and at most maxSecrets of each.
+func TestClusterSecretsByNameAreBounded(t *testing.T) {
+	names := make([]string, 3000)
+	for i := range names {
+		names[i] = fmt.Sprintf("tls-%04d", i)
+	}
+	ours, foreign := ingress("a", names...), ingress("b", "foreign")
+	own := "usher"
+	ours.Spec.IngressClassName = &own
+	class := &networkingv1.IngressClass{ObjectMeta: metav1.ObjectMeta{Name: own}}
+	client := fake.NewClientset(ours, foreign, class, secret("demo", names[0]), secret("demo", names[maxSecrets]), secret("demo", "foreign"))
+	r := runCluster(t, client, ClusterOptions{SecretsByName: true, Claims: func(o *networkingv1.Ingress, known map[string]*networkingv1.IngressClass) bool {
+		return o.Spec.IngressClassName != nil && known[*o.Spec.IngressClassName] != nil
+	}})
+	watched := func() (n int) {
+		r.cluster.mu.Lock()
+		defer r.cluster.mu.Unlock()
+		return len(r.cluster.named)
+	}
+	s := r.next(any1)
+	if len(s.Secrets) != 1 || watched() != maxSecrets {
+		t.Errorf("%d Secrets by %d watches", len(s.Secrets), watched())
+	}
+	if why := s.Absent(object.Secret, demo(names[maxSecrets])); !strings.Contains(why, "the first 100 are") {
+		t.Errorf("beyond the bound: %q", why)
+	}
+	r.must(nil, client.NetworkingV1().IngressClasses().Delete(t.Context(), own, metav1.DeleteOptions{}))
+	if s = r.next(func(s *object.Snapshot) bool { return len(s.IngressClasses) == 0 }); watched() != 0 || len(s.Unread) != 0 {
+		t.Errorf("%d watches and %d left unread for Ingresses of nobody", watched(), len(s.Unread))
 	}
 }

@@ -1,6 +1,8 @@
 package source
 
 import (
+	"fmt"
+
 	"github.com/usher-ingress/usher/pkg/object"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +31,7 @@ func (c *Cluster) refer(owner object.Change, to []object.Change) {
 	for _, r := range to {
 		c.references.count[r]++
 		if c.named[r] == nil && !c.ended && !c.covered(r) {
+			c.store.unread(r, "")
 			c.named[r] = c.startNamed(r)
 		}
 	}
@@ -53,16 +56,69 @@ func (c *Cluster) referencesOf(o metav1.Object) []object.Change {
 	var to []object.Change
 	switch o := o.(type) {
 	case *networkingv1.Ingress:
-		if c.options.SecretsByName {
-			to = tlsSecrets(o)
-		}
+		return c.secretsOf(o)
 	case *networkingv1.IngressClass:
 		to = classParameters(o)
 	}
+	return to
+}
+
+// maxSecrets is how many Secrets of one Ingress are read by name: each is a watch at the API server, and whoever may write an Ingress
+// could have any number of them.
+const maxSecrets = 100
+
+// secretsOf are the Secrets that an Ingress of ours names, if each is read by itself. Those beyond maxSecrets are left unread.
+func (c *Cluster) secretsOf(o *networkingv1.Ingress) []object.Change {
+	owner := object.KeyOf(o)
+	c.leaveUnread(owner, nil)
+	if !c.options.SecretsByName || c.options.Claims != nil && !c.options.Claims(o, c.store.ingressClasses.items) {
+		return nil
+	}
+	all := tlsSecrets(o)
 	if c.options.References != nil {
-		to = append(to, c.options.References(o)...)
+		all = append(c.options.References(o), all...)
+	}
+	var to []object.Change
+	seen := map[object.Change]bool{}
+	for _, r := range all {
+		if !seen[r] {
+			to = append(to, r)
+		}
+		seen[r] = true
+	}
+	if len(to) > maxSecrets {
+		c.leaveUnread(owner, to[maxSecrets:])
+		to = to[:maxSecrets]
 	}
 	return to
+}
+
+// leaveUnread notes the Secrets of an Ingress that are not read, in the place of those it had before.
+func (c *Cluster) leaveUnread(owner object.Key, secrets []object.Change) {
+	for _, r := range c.beyond[owner] {
+		if c.named[r] == nil {
+			c.store.unread(r, "")
+		}
+	}
+	if c.beyond[owner] = secrets; len(secrets) == 0 {
+		delete(c.beyond, owner)
+	}
+	why := fmt.Sprintf("is not read: of the Secrets that Ingress %s names, the first %d are (--watch-secrets-by-name)", owner, maxSecrets)
+	for _, r := range secrets {
+		if c.named[r] == nil && !c.covered(r) {
+			c.store.unread(r, why)
+		}
+	}
+}
+
+// referAll decides anew what every Ingress refers to, after the classes changed.
+func (c *Cluster) referAll() {
+	if !c.options.SecretsByName {
+		return
+	}
+	for k, o := range c.store.ingresses.items {
+		c.refer(object.Change{Kind: object.Ingress, Key: k}, c.secretsOf(o))
+	}
 }
 
 func tlsSecrets(o *networkingv1.Ingress) []object.Change {

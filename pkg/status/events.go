@@ -115,10 +115,16 @@ func mistakes(t *route.Table) map[mistake]bool {
 	return found
 }
 
-// toldAsWarning: an annotation that could not be used, a host that other namespaces name too, and a targetPort that no container
-// declares. The last need not be wrong, but where it is, every request is answered 502 and no object says so.
+// toldAsWarning reports whether users have to act on a warning: an option that could not be used or is ignored, so that traffic is
+// other than it says, a host that other namespaces name too, or a targetPort that no container declares. The last need not be wrong,
+// but where it is, every request is answered 502 and no object says so.
 func toldAsWarning(r policy.Reason) bool {
-	return r == policy.BadAnnotation || r == policy.TargetPortMismatch || r == policy.HostShared || r == policy.HostNotOwned
+	switch r {
+	case policy.BadAnnotation, policy.UnsupportedAnnotation, policy.RefusedAnnotation, policy.UnknownAnnotation, policy.HostSettingConflict,
+		policy.TargetPortMismatch, policy.HostShared, policy.HostNotOwned:
+		return true
+	}
+	return false
 }
 
 // message is the field, what is wrong and what that does.
@@ -161,7 +167,10 @@ func (w *Writer) emit(ctx context.Context, m mistake) error {
 		patch := fmt.Sprintf(`{"lastTimestamp":%q}`, event.LastTimestamp.UTC().Format(time.RFC3339))
 		_, err = api.Patch(ctx, event.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	}
-	if apierrors.IsForbidden(err) || apierrors.IsNotFound(err) { // the namespace is going, or the right is missing
+	if apierrors.IsNotFound(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return nil // the namespace is going
+	}
+	if apierrors.IsForbidden(err) {
 		w.log.Warn("event refused", zap.Stringer("object", m.object), zap.Error(err))
 		return nil
 	}

@@ -342,8 +342,10 @@ func TestEvents(t *testing.T) {
 		service := mistaken(policy.NoService, route.Error, "Service demo/shop does not exist")
 		annotation := mistaken(policy.BadAnnotation, route.Warning, `session-cookie-max-age "1h"`)
 		target := mistaken(policy.TargetPortMismatch, route.Warning, "targetPort 8000, which no container declares")
+		ignored := mistaken(policy.UnsupportedAnnotation, route.Warning, "enable-cors is not supported")
 		conflict := mistaken(policy.EmptyRule, route.Warning, "no paths")
-		w.Publish(withDiagnostics(service, annotation, target, conflict))
+		harmless := mistaken(policy.IneffectiveAnnotation, route.Info, "proxy-http-version has no effect")
+		w.Publish(withDiagnostics(service, annotation, target, ignored, conflict, harmless))
 		wait(10 * time.Second)
 		got := eventsOf(t, client)
 		var reasons []string
@@ -351,7 +353,7 @@ func TestEvents(t *testing.T) {
 			reasons = append(reasons, e.Reason)
 		}
 		slices.Sort(reasons)
-		if !slices.Equal(reasons, []string{"AnnotationParsingFailed", "NoService", "TargetPortMismatch"}) {
+		if !slices.Equal(reasons, []string{"AnnotationParsingFailed", "NoService", "TargetPortMismatch", "UnsupportedAnnotation"}) {
 			t.Fatalf("reasons %v", reasons)
 		}
 		e := got[slices.IndexFunc(got, func(e corev1.Event) bool { return e.Reason == "NoService" })]
