@@ -33,13 +33,14 @@ const (
 func rules() map[string]rule {
 	return map[string]rule{
 		"object":     {never: []string{clientGo, zap}},
+		"egress":     {never: []string{"*"}},
 		"policy":     {never: []string{kubernetes, zap, prometheus, "net/http", "log", "os"}},
 		"route":      {ours: []string{"policy"}, never: []string{kubernetes, zap, prometheus, "net/http", "log", "os"}},
-		"resolve":    {ours: []string{"object", "policy", "route"}, never: []string{clientGo, zap, prometheus, "net/http", "log", "os"}},
+		"resolve":    {ours: []string{"object", "policy", "route", "egress"}, never: []string{clientGo, zap, prometheus, "net/http", "log", "os"}},
 		"source":     {ours: []string{"object"}},
 		"http1":      {never: []string{"*"}},
 		"http2":      {ours: []string{"http1"}, never: []string{kubernetes, zap, prometheus, certmagic}},
-		"pool":       {ours: []string{"http1"}, never: []string{kubernetes, prometheus}},
+		"pool":       {ours: []string{"http1", "egress"}, never: []string{kubernetes, prometheus}},
 		"proxy":      {ours: []string{"route", "policy", "pool", "http1"}, never: []string{kubernetes, prometheus, certmagic}},
 		"certs":      {ours: []string{"route", "policy"}, never: []string{prometheus}},
 		"server":     {ours: []string{"http1", "http2"}, never: []string{kubernetes}},
@@ -53,7 +54,7 @@ func rules() map[string]rule {
 
 // inPure are the packages of the pure core: no goroutine, no log, no clock, no I/O.
 func inPure(pkg string) bool {
-	return slices.Contains([]string{"policy", "route", "resolve", "explain"}, pkg)
+	return slices.Contains([]string{"policy", "route", "resolve", "explain", "egress"}, pkg)
 }
 
 func TestImports(t *testing.T) {

@@ -31,19 +31,23 @@ type cluster struct {
 
 func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, error) {
 	if f.objects.manifests != "" {
-		return &cluster{source: source.NewFiles(f.objects.manifests, log)}, nil
+		return &cluster{source: source.NewFiles(f.objects.manifests, log), deny: podAddresses()}, nil
 	}
 	options, config, err := f.objects.clusterOptions()
 	if err != nil {
 		return nil, err
 	}
 	options.Observer, options.Log = m, log
+	if f.objects.namespace != "" || f.objects.namespaceSelector != "" {
+		log.Info("the API servers' own addresses are refused as endpoints only where the namespace default is watched; the address that Usher uses is refused", zap.String("address", config.Host))
+	}
 	objects := source.NewCluster(options)
 	writer, err := newStatus(f, options.Client, status.Options{Statuses: objects.IngressStatus, Observer: m, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{source: objects, objects: objects, publish: writer.Publish, deny: apiServer(config.Host), status: writer, client: options.Client}, nil
+	deny := append(apiServer(config.Host), podAddresses()...)
+	return &cluster{source: objects, objects: objects, publish: writer.Publish, deny: deny, status: writer, client: options.Client}, nil
 }
 
 // newStatus completes o by the flags and by what Kubernetes tells a Pod about itself.

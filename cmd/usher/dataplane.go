@@ -29,7 +29,7 @@ func newDataPlane(s *service, c *cluster, accessLog io.Writer) (*dataPlane, erro
 	}
 	d := &dataPlane{
 		metrics: s.metrics,
-		pool:    pool.New(pool.Options{Allow: options.AllowUpstream, AllowLoopback: options.AllowLoopback, DenyExtra: c.deny}),
+		pool:    pool.New(pool.Options{Allow: options.AllowUpstream, AllowLoopback: options.AllowLoopback, DenyExtra: c.deny, Own: s.listeners}),
 	}
 	po := proxy.Options{
 		Tables:     s.live,

@@ -75,7 +75,7 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.ech, "ech-secret", "", "`namespace/name` of the Secret with keys of Encrypted Client Hello, see 'usher ech --help'")
 	set.StringVar(&f.defaultBackend, "default-backend-service", "", "`namespace/name` of the Service for requests nothing claims; without it they are answered 404")
 	set.StringVar(&f.annotationsPrefix, "annotations-prefix", "nginx.ingress.kubernetes.io", "`prefix` of annotations honoured besides usher.dev")
-	set.StringSliceVar(&f.allowUpstream, "allow-upstream-cidr", nil, "let backends have addresses in these `CIDRs`, although they are loopback, link-local or the API server's")
+	set.StringSliceVar(&f.allowUpstream, "allow-upstream-cidr", nil, "let backends have addresses in these `CIDRs`, although they are loopback, link-local, cloud metadata or the API server's")
 	set.BoolVar(&f.disableCatchAll, "disable-catch-all", false, "ignore rules without a host and Ingresses with a default backend only")
 	f.hostOwnership = choice{sharedHosts, []string{sharedHosts, ownHosts}}
 	set.Var(&f.hostOwnership, "host-ownership", "whether namespaces may share a host, which belongs to that of its oldest Ingress: shared lets others have paths that are free, namespace refuses them, and default backends of all traffic likewise")

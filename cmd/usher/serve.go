@@ -86,6 +86,7 @@ type service struct {
 	controller   *controller.Controller
 	admin        *admin.Admin
 	adminAt      net.Listener
+	machine      machine
 	draining     atomic.Bool
 	graceEnds    time.Time // when a shutdown has to be over; set by drain
 	parts        server.Group
@@ -119,6 +120,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 	s.certificates.AnswerFor(s.acme)
 	s.tickets = cluster.tickets(f, s.certificates, s.log)
 	s.ports = newTCPPorts(cluster.source)
+	options.Own, options.Deny = f.ownPorts(), cluster.deny
 	options.OwnPorts = []uint16{f.httpPort, f.httpsPort, f.adminPort}
 	resolver := resolve.New(options)
 	s.controller = controller.New(controller.Options{

@@ -2,25 +2,34 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
+	"github.com/usher-ingress/usher/pkg/egress"
 	"github.com/usher-ingress/usher/pkg/http1"
 )
 
+// errDenied is a connection that was refused before it was made.
+var errDenied = errors.New("the address may not be reached through an Ingress")
+
 // dialer makes connections to endpoints.
 type dialer struct {
-	guard guard
-	names *names
-	net   net.Dialer
+	rules   egress.Rules // but for what changes: servers and own
+	servers atomic.Pointer[[]netip.AddrPort]
+	own     func() egress.Listeners // may be nil
+	names   *names
+	net     net.Dialer
 }
 
 func newDialer(o Options) *dialer {
 	return &dialer{
-		guard: guard{allow: o.Allow, loopback: o.AllowLoopback, deny: o.DenyExtra},
+		rules: egress.Rules{Allow: o.Allow, Loopback: o.AllowLoopback, Deny: o.DenyExtra},
+		own:   o.Own,
 		names: newNames(o.Resolver),
 		net:   net.Dialer{KeepAlive: 15 * time.Second},
 	}
@@ -67,10 +76,36 @@ func (d *dialer) plain(address string) func(context.Context) (net.Conn, error) {
 }
 
 func (d *dialer) dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
-	if err := d.guard.check(addr.Addr()); err != nil {
-		return nil, err
+	rules := d.rules
+	if servers := d.servers.Load(); servers != nil {
+		rules.Servers = *servers
 	}
-	return d.net.DialContext(ctx, "tcp", addr.String())
+	if d.own != nil {
+		rules.Own = d.own()
+	}
+	if why := rules.Refuses(addr); why != "" {
+		return nil, fmt.Errorf("%w: %s is %s", errDenied, addr, why)
+	}
+	conn, err := d.net.DialContext(ctx, "tcp", addr.String())
+	if err == nil && toItself(conn, rules.Own) {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%w: %s is %s", errDenied, addr, egress.Itself)
+	}
+	return conn, err
+}
+
+// toItself reports whether a connection is one to a port of this process. The kernel gives both ends of a connection within a machine the
+// same address, also where no interface has it, as with a local route.
+func toItself(conn net.Conn, own egress.Listeners) bool {
+	from, ok := conn.LocalAddr().(*net.TCPAddr)
+	to, is := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok || !is || !from.IP.Equal(to.IP) {
+		return false
+	}
+	at := to.AddrPort()
+	own.Local = []netip.Addr{at.Addr().Unmap().WithZone("")}
+	rules := egress.Rules{Loopback: true, Own: own}
+	return rules.Refuses(at) == egress.Itself
 }
 
 // dialName tries the addresses of a name one after the other, beginning with another one each time.

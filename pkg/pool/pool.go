@@ -21,6 +21,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/egress"
 )
 
 // Protocol is how an endpoint is spoken to.
@@ -66,7 +68,9 @@ type Options struct {
 	Allow         []netip.Prefix
 	AllowLoopback bool
 	DenyExtra     []netip.Prefix
-	Resolver      Resolver // for endpoints that are names; nil is the system's
+	// Own gives the ports of this process, to which no connection is made. It is asked for each connection; nil is none.
+	Own      func() egress.Listeners
+	Resolver Resolver // for endpoints that are names; nil is the system's
 
 	MaxIdle     int           // connections kept for one endpoint; 0 is 320, as ingress-nginx keeps
 	IdleTimeout time.Duration // how long; 0 is 60 s
@@ -99,6 +103,9 @@ type clock struct{ start time.Time }
 
 // now is never 0, which stands for "not at all".
 func (c *clock) now() time.Duration { return time.Since(c.start) + 1 }
+
+// DenyServers sets where the API servers listen; no connection is made there unless Options.Allow opens it.
+func (p *Pool) DenyServers(at []netip.AddrPort) { p.dialer.servers.Store(&at) }
 
 // Limiter is what is remembered about clients.
 func (p *Pool) Limiter() *Limiter { return p.limiter }

@@ -87,7 +87,10 @@ type members struct {
 
 // Prepare makes everything ready for next to be swapped in. It must be called for each table, in the order of the swaps, by one
 // goroutine at a time.
-func (p *Proxy) Prepare(next *route.Table) { p.bindings.prepare(next) }
+func (p *Proxy) Prepare(next *route.Table) {
+	p.bindings.pool.DenyServers(next.APIServers)
+	p.bindings.prepare(next)
+}
 
 // Settle gives up what only tables before the one prepared last needed: idle connections to endpoints that left are closed. Requests
 // that have such a table still are served.

@@ -37,7 +37,9 @@ func newLoopName() string {
 }
 
 // loopMark is what requests to a backend carry.
-func loopMark(name, backend string) string { return fmt.Sprintf("%s;to=%016x", name, pool.Hash(backend)) }
+func loopMark(name, backend string) string {
+	return fmt.Sprintf("%s;to=%016x", name, pool.Hash(backend))
+}
 
 // comesBack reports whether the request has been where it is about to go, or has been here too often.
 func (x *exchange) comesBack() bool {
@@ -57,10 +59,14 @@ func (x *exchange) comesBack() bool {
 type ends struct{ clients, opened sync.Map }
 
 // takes enters a client until leave is called, and reports whether it is this process.
-func (e *ends) takes(client net.Conn) (own bool, leave func()) { return meet(&e.clients, &e.opened, client.RemoteAddr()) }
+func (e *ends) takes(client net.Conn) (own bool, leave func()) {
+	return meet(&e.clients, &e.opened, client.RemoteAddr())
+}
 
 // opens enters a connection to an endpoint until leave is called, and reports whether that is this process.
-func (e *ends) opens(endpoint net.Conn) (own bool, leave func()) { return meet(&e.opened, &e.clients, endpoint.LocalAddr()) }
+func (e *ends) opens(endpoint net.Conn) (own bool, leave func()) {
+	return meet(&e.opened, &e.clients, endpoint.LocalAddr())
+}
 
 func meet(enter, others *sync.Map, addr net.Addr) (own bool, leave func()) {
 	key := addr.String()

@@ -11,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/usher-ingress/usher/pkg/egress"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
@@ -51,9 +52,9 @@ func (f *finding) findEndpoints() {
 // survey is what the slices of a Service hold.
 type survey struct {
 	candidates []candidate
-	denied     []netip.Addr // addresses nobody may be sent to
-	endpoints  int          // in all slices, with or without the port
-	names      bool         // there are slices of names rather than addresses
+	denied     []denied // addresses nobody may be sent to
+	endpoints  int      // in all slices, with or without the port
+	names      bool     // there are slices of names rather than addresses
 }
 
 func (f *finding) readSlice(slice *discoveryv1.EndpointSlice, seen *survey) {
@@ -108,12 +109,12 @@ func (f *finding) readEndpoint(e *discoveryv1.Endpoint, port uint16, seen *surve
 		if err != nil {
 			continue
 		}
-		addr = addr.Unmap()
-		if !f.resolver.options.allows(addr) {
-			seen.denied = append(seen.denied, addr)
+		to := netip.AddrPortFrom(addr.Unmap(), port)
+		if why := f.resolver.rules.Refuses(to); why != "" {
+			seen.denied = append(seen.denied, denied{to.Addr(), why})
 			continue
 		}
-		seen.candidates = append(seen.candidates, f.candidate(e, netip.AddrPortFrom(addr, port)))
+		seen.candidates = append(seen.candidates, f.candidate(e, to))
 	}
 }
 
@@ -198,25 +199,33 @@ func nearby(candidates []candidate, zone string) func(candidate) bool {
 	return here
 }
 
-// allows tells whether a backend may have this address.
-func (o *Options) allows(a netip.Addr) bool {
-	if !a.IsLoopback() && !a.IsLinkLocalUnicast() && !a.IsUnspecified() && !a.IsMulticast() {
-		return true
-	}
-	if a.IsLoopback() && o.AllowLoopback {
-		return true
-	}
-	return slices.ContainsFunc(o.AllowUpstream, func(p netip.Prefix) bool { return p.Contains(a) })
+// denied is an address that no backend may have.
+type denied struct {
+	addr netip.Addr
+	why  string
 }
 
-func (f *finding) reportDenied(denied []netip.Addr) {
-	slices.SortFunc(denied, netip.Addr.Compare)
-	message := fmt.Sprintf("Service %s has endpoint addresses that are loopback, link-local or no host's: %s", f.key.service, joined(slices.Compact(denied), netip.Addr.String))
+func (d denied) String() string { return fmt.Sprintf("%s (%s)", d.addr, d.why) }
+
+func (f *finding) reportDenied(list []denied) {
+	slices.SortFunc(list, func(a, b denied) int { return a.addr.Compare(b.addr) })
+	message := fmt.Sprintf("Service %s has endpoint addresses that Ingresses may not reach: %s", f.key.service, joined(slices.Compact(list), denied.String))
+	if slices.ContainsFunc(list, func(d denied) bool { return d.why != egress.Itself }) {
+		message += "; --allow-upstream-cidr opens them, except Usher itself"
+	}
 	if len(f.Endpoints) == 0 && len(f.Unready) == 0 && len(f.Draining) == 0 {
-		f.fail(policy.EndpointDenied, "%s; --allow-upstream-cidr opens them", message)
+		f.fail(policy.EndpointDenied, "%s", message)
 		return
 	}
-	f.notes = append(f.notes, note{route.Warning, policy.EndpointDenied, message, "they are not used; --allow-upstream-cidr opens them"})
+	f.notes = append(f.notes, note{route.Warning, policy.EndpointDenied, message, "they are not used"})
+}
+
+// opened says what opens an address that is refused for a reason.
+func opened(why string) string {
+	if why == egress.Itself {
+		return ""
+	}
+	return "; --allow-upstream-cidr opens it"
 }
 
 // explain says why there is no endpoint, as far as the Service and its slices tell.

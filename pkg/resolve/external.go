@@ -43,12 +43,11 @@ func (f *finding) findExternal() {
 	}
 	endpoint := route.Endpoint{Ready: true, Serving: true}
 	if addr, err := netip.ParseAddr(name); err == nil {
-		addr = addr.Unmap()
-		if !f.resolver.options.allows(addr) {
-			f.fail(policy.ExternalNameRefused, "Service %s has the externalName %s, which is loopback, link-local or no host's; --allow-upstream-cidr opens it", f.key.service, name)
+		endpoint.Addr = netip.AddrPortFrom(addr.Unmap(), port)
+		if why := f.resolver.rules.Refuses(endpoint.Addr); why != "" {
+			f.fail(policy.ExternalNameRefused, "Service %s has the externalName %s, which is %s%s", f.key.service, name, why, opened(why))
 			return
 		}
-		endpoint.Addr = netip.AddrPortFrom(addr, port)
 		f.Endpoints = []route.Endpoint{endpoint}
 		return
 	}

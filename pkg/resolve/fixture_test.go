@@ -128,6 +128,10 @@ func parseFlags(t *testing.T, head string) resolve.Options {
 		o.OwnPorts = append(o.OwnPorts, uint16(port))
 		return err
 	})
+	set.Func("own", "", func(s string) error { // an address and port of Usher's
+		o.Own.Bound = append(o.Own.Bound, netip.MustParseAddrPort(s))
+		return nil
+	})
 	set.Func("default-backend-service", "", key(&o.DefaultBackend))
 	set.Func("annotations-prefix", "", func(s string) error { o.AnnotationPrefixes = []string{"usher.dev/", s + "/"}; return nil })
 	set.Func("allow-upstream-cidr", "", func(s string) error {

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/usher-ingress/usher/pkg/egress"
 	"github.com/usher-ingress/usher/pkg/object"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
@@ -53,6 +54,10 @@ type Options struct {
 	AllowUpstream []netip.Prefix
 	// AllowLoopback opens loopback addresses and the name localhost: for a person's own machine.
 	AllowLoopback bool
+	// Deny are further addresses that backends may not have: the API server's, and those of Usher's Pod. Own are Usher's own ports, which
+	// nothing opens.
+	Deny []netip.Prefix
+	Own  egress.Listeners
 	// DisableCatchAll ignores host-less rules and Ingresses that have a default backend only.
 	DisableCatchAll bool
 	// OwnPathsOnly refuses paths of other namespaces than the host's owner's, and catch-alls of others than the oldest's.
@@ -85,6 +90,8 @@ type Resolver struct {
 	streams   streams
 	guards    map[object.Key]*guardSecret
 	upstreams map[*ingress]*route.UpstreamTLS
+
+	rules egress.Rules // which addresses backends may have
 
 	knownUpstreams map[route.UpstreamTLS]*route.UpstreamTLS
 	passing        map[string]bool // hosts with ssl-passthrough
@@ -127,6 +134,7 @@ func New(o Options) *Resolver {
 	}
 	r := &Resolver{
 		options:   o,
+		rules:     egress.Rules{Allow: o.AllowUpstream, Loopback: o.AllowLoopback, Deny: o.Deny, Own: o.Own},
 		previous:  &object.Snapshot{},
 		ingresses: map[object.Key]*ingress{},
 		hosts:     map[string]*virtualHost{},
@@ -163,6 +171,7 @@ func (r *Resolver) Resolve(s *object.Snapshot, now time.Time) *route.Table {
 		entries: map[*ingress]bool{}, states: map[object.Key]bool{}, guarded: map[*ingress]bool{},
 	}
 
+	r.findServers(changed)
 	r.resolveClasses(changed)
 	r.resolveIngresses(changed)
 	r.resolveStreams(changed)
@@ -199,6 +208,7 @@ func (r *Resolver) build(s *object.Snapshot) *route.Table {
 		Policy:       r.classes.global,
 		StickyKeys:   r.sticky,
 		ECH:          r.ech,
+		APIServers:   r.rules.Servers,
 		TCP:          r.publishStreams(),
 		Passes:       len(r.passing) > 0,
 		UpstreamTLS:  r.upstreamsOr(last.UpstreamTLS),

@@ -33,6 +33,9 @@ type Table struct {
 	// StickyKeys sign and check session cookies; the same on every replica. The pointer changes exactly when the keys do.
 	StickyKeys *policy.StickyKeys
 
+	// APIServers are where the cluster's API servers listen, as the EndpointSlice default/kubernetes says: no backend may be there.
+	APIServers []netip.AddrPort
+
 	// TCP are the ports whose connections are passed on as they are, in order.
 	TCP []TCPService
 	// Passes tells whether any host has Passthrough.

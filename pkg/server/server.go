@@ -171,6 +171,23 @@ func (s *Server) Plain() []net.Addr { return s.addresses(nameHTTP) }
 // Secure returns the addresses bound for HTTPS.
 func (s *Server) Secure() []net.Addr { return s.addresses(nameHTTPS) }
 
+// Listens returns every address on which connections are accepted now, those of TCP services too.
+func (s *Server) Listens() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]netip.AddrPort, 0, len(s.listeners)+len(s.tcp))
+	add := func(all []*listener) {
+		for _, l := range all {
+			out = append(out, l.Addr().(*net.TCPAddr).AddrPort())
+		}
+	}
+	add(s.listeners)
+	for _, open := range s.tcp {
+		add(open)
+	}
+	return out
+}
+
 func (s *Server) addresses(name string) []net.Addr {
 	var out []net.Addr
 	for _, l := range s.listeners {

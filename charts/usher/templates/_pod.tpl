@@ -141,6 +141,11 @@ spec:
       valueFrom: {fieldRef: {fieldPath: metadata.name}}
     - name: POD_NAMESPACE
       valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+    # What is at the Pod's own addresses is no endpoint, unless they are the node's.
+    - name: POD_IPS
+      valueFrom: {fieldRef: {fieldPath: status.podIPs}}
+    - name: HOST_IP
+      valueFrom: {fieldRef: {fieldPath: status.hostIP}}
     # Kubernetes gives Pods this label of their node since 1.35; it is empty before, and hints for zones are not followed then.
     - name: POD_ZONE
       valueFrom: {fieldRef: {fieldPath: "metadata.labels['topology.kubernetes.io/zone']"}}
