@@ -95,9 +95,9 @@ func TestChartRights(t *testing.T) {
 		name, set     string
 		mustNot, must []string // see accountMay
 	}{
-		{"cluster", "", []string{"list namespaces - -", "update secrets " + other + " x", "list pods - -", "create ingresses.networking.k8s.io " + shop + " -"},
-			[]string{"watch ingresses.networking.k8s.io - -", "list secrets - -", "update leases.coordination.k8s.io own usher-leader", "update secrets own usher-session-tickets", "create events " + shop + " -"}},
-		{"scope", "controller.scope.enabled=true,controller.scope.namespace=" + shop, []string{"list secrets - -", "get secrets " + other + " x", "watch ingresses.networking.k8s.io - -", "get secrets own default-tls"},
+		{"cluster", "", []string{"update secrets " + other + " x", "list pods - -", "create ingresses.networking.k8s.io " + shop + " -"},
+			[]string{"watch ingresses.networking.k8s.io - -", "list secrets - -", "watch namespaces - -", "update leases.coordination.k8s.io own usher-leader", "update secrets own usher-session-tickets", "create events " + shop + " -"}},
+		{"scope", "controller.scope.enabled=true,controller.scope.namespace=" + shop, []string{"list namespaces - -", "list secrets - -", "get secrets " + other + " x", "watch ingresses.networking.k8s.io - -", "get secrets own default-tls"},
 			[]string{"list secrets " + shop + " -", "watch ingressclasses.networking.k8s.io - -", "get services own usher", "watch configmaps own usher", "patch ingresses/status.networking.k8s.io " + shop + " web"}},
 		{"roles", "controller.scope.enabled=true,rbac.scope=true", []string{"watch ingressclasses.networking.k8s.io - -", "list secrets - -"},
 			[]string{"list secrets own -", "get services own usher", "watch ingresses.networking.k8s.io own -"}},

@@ -98,7 +98,7 @@ func clientCertKeys() []Key {
 	return []Key{
 		{Name: "auth-tls-secret", Values: "namespace/name", Default: "", Scope: ScopeHost, Bad: DenyAccess, spoil: bad,
 			Doc: "Secret with the CAs of client certificates (ca.crt) and perhaps revocation lists (ca.crl), in the Ingress's own namespace. Paths of " +
-				"the host that name none follow the oldest Ingress that does: always in its namespace, in others if they are newer.",
+				"the host that name none follow the oldest Ingress that does, of the namespace that the host belongs to; in another it closes its paths.",
 			parse: func(s *Set, v string) (err error) { s.ClientCert.Secret, err = parseSecretName(v); return err }},
 		{Name: "auth-tls-verify-client", Values: "on, off, optional or optional_no_ca", Default: "on", Scope: ScopeHost, Bad: DenyAccess, spoil: bad,
 			Doc: "What is wanted: a good certificate, nothing, a good one or none, any or none. A client is refused by 400 after the handshake, not in " +

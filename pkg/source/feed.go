@@ -55,10 +55,12 @@ func (f *feed) wait(ctx context.Context) {
 func (f *feed) done() { f.once.Do(func() { close(f.synced) }) }
 
 // optional reports whether Usher starts without what this feed reads, if it may not read it: classes can be claimed by name, Pods only
-// explain, and one Secret that is withheld is one Secret's problem. The ConfigMaps of flags hold settings of every host, so Usher is
-// not ready before they were read, or found not to exist.
+// explain, Namespaces that no selector looks at only say which Ingresses are about to go, and one Secret that is withheld is one
+// Secret's problem. The ConfigMaps of flags hold settings of every host, so Usher is not ready before they were read, or found not to
+// exist.
 func (f *feed) optional() bool {
-	return f.kind == object.IngressClass || f.kind == object.Pod || f.name != "" && !f.required
+	return f.kind == object.Namespace && f.cluster.options.NamespaceSelector == nil ||
+		f.kind == object.IngressClass || f.kind == object.Pod || f.name != "" && !f.required
 }
 
 // readable notes why what the feed reads is not there; "" if it can be read.

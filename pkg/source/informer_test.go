@@ -232,6 +232,21 @@ func TestClusterNamespaceSelector(t *testing.T) {
 	r.next(func(s *object.Snapshot) bool { return len(s.Ingresses) == 0 })
 }
 
+// TestClusterSeesNamespacesEnd: what is about to go is known before it is gone, in every cluster-wide mode.
+func TestClusterSeesNamespacesEnd(t *testing.T) {
+	r := runCluster(t, fake.NewClientset(ingress("a"), namespace("demo", nil)), ClusterOptions{})
+	if s := r.next(any1); s.Namespaces["demo"] == nil || s.Namespaces["demo"].DeletionTimestamp != nil {
+		t.Fatalf("namespaces %v", s.Namespaces)
+	}
+	ending := namespace("demo", nil)
+	ending.DeletionTimestamp = &metav1.Time{Time: time.Now()}
+	r.must(r.client.CoreV1().Namespaces().Update(t.Context(), ending, metav1.UpdateOptions{}))
+	s := r.next(func(s *object.Snapshot) bool { return s.Namespaces["demo"].DeletionTimestamp != nil })
+	if want := (object.Change{Kind: object.Namespace, Key: object.Key{Name: "demo"}}); !slices.Contains(s.Changes, want) {
+		t.Fatalf("changes %v, want %v among them", s.Changes, want)
+	}
+}
+
 func TestClusterOneNamespaceAndServicesOutside(t *testing.T) {
 	svc := func(ns, name string) *corev1.Service {
 		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}}

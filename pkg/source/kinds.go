@@ -25,7 +25,7 @@ func (c *Cluster) kinds() []*feed {
 		narrow := metav1.ListOptions{FieldSelector: usableSecrets()}
 		feeds = append(feeds, start(c.newFeed(object.Secret, c.inNamespace), api.CoreV1().Secrets(ns), &corev1.Secret{}, narrow))
 	}
-	if c.options.NamespaceSelector != nil {
+	if ns == "" { // labels, for NamespaceSelector, and whether a namespace is being deleted
 		feeds = append(feeds, start(c.newFeed(object.Namespace, everything), api.CoreV1().Namespaces(), &corev1.Namespace{}, metav1.ListOptions{}))
 	}
 	if c.options.Pods {

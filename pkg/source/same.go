@@ -14,7 +14,7 @@ import (
 // resourceVersion, generation, status except that of Pods, and when an EndpointSlice was last changed.
 
 func sameIngress(a, b *networkingv1.Ingress) bool {
-	return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec)
+	return sameMeta(a, b) && sameEnding(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec)
 }
 
 func sameIngressClass(a, b *networkingv1.IngressClass) bool {
@@ -33,16 +33,21 @@ func sameConfigMap(a, b *corev1.ConfigMap) bool {
 	return sameMeta(a, b) && maps.Equal(a.Data, b.Data)
 }
 
-func sameNamespace(a, b *corev1.Namespace) bool { return sameMeta(a, b) }
+// sameNamespace leaves out labels too: what they select is decided when they are read.
+func sameNamespace(a, b *corev1.Namespace) bool { return a.UID == b.UID && sameEnding(a, b) }
 
 func samePod(a, b *corev1.Pod) bool {
-	return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec) && equality.Semantic.DeepEqual(a.Status, b.Status) &&
-		(a.DeletionTimestamp == nil) == (b.DeletionTimestamp == nil)
+	return sameMeta(a, b) && equality.Semantic.DeepEqual(a.Spec, b.Spec) && equality.Semantic.DeepEqual(a.Status, b.Status) && sameEnding(a, b)
 }
 
 func sameEndpointSlice(a, b *discoveryv1.EndpointSlice) bool {
 	return a == b || a.UID == b.UID && a.AddressType == b.AddressType && maps.Equal(a.Labels, b.Labels) &&
 		equality.Semantic.DeepEqual(a.Endpoints, b.Endpoints) && equality.Semantic.DeepEqual(a.Ports, b.Ports)
+}
+
+// sameEnding tells whether both are being deleted, or neither is.
+func sameEnding(a, b metav1.Object) bool {
+	return (a.GetDeletionTimestamp() == nil) == (b.GetDeletionTimestamp() == nil)
 }
 
 func sameMeta(a, b metav1.Object) bool {

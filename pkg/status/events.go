@@ -27,6 +27,8 @@ const (
 	repeat = time.Hour
 	// eventsPerSecond and eventBurst bound what is written, whatever tenants do.
 	eventsPerSecond, eventBurst = 5, 100
+	// eventsOfHosts is how many hosts that others name too are told of for one Ingress, which may have thousands: the first ones by field.
+	eventsOfHosts = 20
 	// reporter is who Events are from.
 	reporter = "usher.dev/ingress-controller"
 	// longest is the length of message that the API allows.
@@ -105,12 +107,18 @@ func mistakes(t *route.Table) map[mistake]bool {
 			claimed[i.Object] = i.UID
 		}
 	}
-	found := map[mistake]bool{}
+	found, ofHosts := map[mistake]bool{}, map[policy.Ref]int{}
 	for _, d := range t.Diagnostics {
 		uid, ours := claimed[d.Origin.Object]
-		if ours && (d.Severity == route.Error || d.Severity == route.Warning && toldAsWarning(d.Reason)) {
-			found[mistake{d.Origin.Object, uid, d.Reason, message(d)}] = true
+		if !ours || d.Severity != route.Error && (d.Severity != route.Warning || !toldAsWarning(d.Reason)) {
+			continue
 		}
+		if isAboutOwners(d.Reason) {
+			if ofHosts[d.Origin.Object]++; ofHosts[d.Origin.Object] > eventsOfHosts {
+				continue
+			}
+		}
+		found[mistake{d.Origin.Object, uid, d.Reason, message(d)}] = true
 	}
 	return found
 }
@@ -126,6 +134,8 @@ func toldAsWarning(r policy.Reason) bool {
 	}
 	return false
 }
+
+func isAboutOwners(r policy.Reason) bool { return r == policy.HostShared || r == policy.HostNotOwned }
 
 // message is the field, what is wrong and what that does.
 func message(d route.Diagnostic) string {

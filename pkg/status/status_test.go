@@ -433,6 +433,21 @@ func TestEventsAreBounded(t *testing.T) {
 	})
 }
 
+// TestSharedHostsAreToldInPart: other namespaces do not make thousands of Events for one Ingress.
+func TestSharedHostsAreToldInPart(t *testing.T) {
+	var all []route.Diagnostic
+	for i := range 300 {
+		all = append(all, mistaken(policy.HostShared, route.Warning, fmt.Sprint("host ", i)), mistaken(policy.HostNotOwned, route.Info, fmt.Sprint("host ", i)))
+	}
+	if n := len(mistakes(withDiagnostics(all...))); n != eventsOfHosts {
+		t.Errorf("%d events, want %d", n, eventsOfHosts)
+	}
+	alone := mistakes(withDiagnostics(mistaken(policy.HostNotOwned, route.Error, "refused"), mistaken(policy.HostShared, route.Warning, "told")))
+	if len(alone) != 2 {
+		t.Errorf("%d events, want one for each side", len(alone))
+	}
+}
+
 func TestLongMessageIsCut(t *testing.T) {
 	d := mistaken(policy.NoService, route.Error, strings.Repeat("é", 2000))
 	if m := message(d); len(m) > 1024 || !strings.HasSuffix(m, "...") {

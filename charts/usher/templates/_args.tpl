@@ -16,6 +16,7 @@ watch-namespace: controller.scope
 watch-namespace-selector: controller.scope.namespaceSelector
 watch-secrets-by-name: controller.secrets.byName
 explain-pods: controller.explainPods
+host-ownership: controller.hostOwnership
 acme-email: controller.acme.email
 acme-ca: controller.acme.ca
 acme-fallback-ca: controller.acme.fallbackCA
@@ -69,6 +70,9 @@ zone: 'controller.podLabels, topology.kubernetes.io/zone,'
 {{- end }}
 {{- if .secrets.byName }}
 - --watch-secrets-by-name
+{{- end }}
+{{- with .hostOwnership }}
+- --host-ownership={{ . }}
 {{- end }}
 {{- if .explainPods }}
 - --explain-pods

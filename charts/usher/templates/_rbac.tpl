@@ -10,9 +10,6 @@ rules:
 {{- if and $.Values.controller.secrets.byName (not $rule.resourceNames) (has "watch" $rule.verbs) }}
 {{- $_ := set $rule "resources" (without $rule.resources "secrets") }}
 {{- end }}
-{{- if not $.Values.controller.scope.namespaceSelector }}
-{{- $_ := set $rule "resources" (without $rule.resources "namespaces") }}
-{{- end }}
 {{- range $from, $to := $names }}
 {{- if has $from $rule.resourceNames }}
 {{- $_ := set $rule "resourceNames" $to }}
