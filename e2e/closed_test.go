@@ -114,6 +114,46 @@ func TestRedirectsOfAnIngress(t *testing.T) {
 	}
 }
 
+// TestSnippetsClose: a snippet that may keep requests out closes its Ingress; a server-snippet also the paths of its namespace on the
+// host. Others are skipped.
+func TestSnippetsClose(t *testing.T) {
+	s := folderScene(t)
+	s.backend("web")
+	const path = `{path: %s, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}`
+	snippets := []struct{ snippet, want string }{
+		{`location /internal { return 404; }`, "503 refused-annotation"},
+		{`if ($http_x) {return\t405;}`, "503 refused-annotation"},
+		{`'return' 404; # fine`, "503 refused-annotation"},
+		{`add_header A '; return 200;'; satisfy any;`, "503 refused-annotation"},
+		{`proxy_set_header X-User '';`, "503 refused-annotation"},
+		{`more_clear_input_headers X-User;`, "503 refused-annotation"},
+		{`limit_req zone=one;`, "503 refused-annotation"},
+		{`include /etc/nginx/deny.conf;`, "503 refused-annotation"},
+		{`add_header A 'b`, "503 refused-annotation"},
+		{`add_header A '; deny all;'; # deny all;`, "web"},
+		{`more_set_headers 'X-A: b';`, "web"},
+		{`if ($request_method = OPTIONS) { return 204; }`, "web"},
+	}
+	for i, c := range snippets {
+		for _, kind := range []string{"configuration", "server"} {
+			host := fmt.Sprintf("%s-%d.example", kind, i)
+			s.ingress(fmt.Sprintf("%s-%d", kind, i), fmt.Sprintf("rules: [{host: %s, http: {paths: ["+path+"]}}]", host, "/a"),
+				fmt.Sprintf(`nginx.ingress.kubernetes.io/%s-snippet: "%s"`, kind, c.snippet))
+			s.ingress(fmt.Sprintf("%s-%d-b", kind, i), fmt.Sprintf("rules: [{host: %s, http: {paths: ["+path+"]}}]", host, "/b"))
+		}
+	}
+	u := s.usher()
+	for i, c := range snippets {
+		u.expect(fmt.Sprintf("http://configuration-%d.example/a", i), c.want)
+		u.expect(fmt.Sprintf("http://configuration-%d.example/b", i), "web")
+		u.expect(fmt.Sprintf("http://server-%d.example/a", i), c.want)
+		u.expect(fmt.Sprintf("http://server-%d.example/b", i), c.want)
+		if c.want != "web" {
+			u.explains(fmt.Sprintf("http://server-%d.example/b", i), c.want)
+		}
+	}
+}
+
 // explains fails the test unless the replica explains a GET of a URL as wanted: status and reason, and the Location of a redirect.
 func (u *usher) explains(target, want string) {
 	u.t.Helper()

@@ -308,7 +308,7 @@ func (p *parser) unsupported(key *Key, value string, origin Origin) Problem {
 	if key.Name == "use-regex" && !isOff(value) || key.Name == "rewrite-target" {
 		p.write().RegexPaths = true
 	}
-	restricts := key.Bad == DenyAccess && !isOff(value)
+	restricts := key.Bad == DenyAccess && !(isSwitch(key) && isOff(value))
 	if restricts && admitsEverybody(key, value) {
 		restricts = false
 		problem.Reason = IneffectiveAnnotation
@@ -317,7 +317,10 @@ func (p *parser) unsupported(key *Key, value string, origin Origin) Problem {
 	if isSnippet(key) && !restricts {
 		if directive := restriction(value); directive != "" {
 			restricts = true
-			problem.Message += fmt.Sprintf("; %q keeps requests out", directive)
+			if key.Name == "server-snippet" {
+				p.write().DenyHost = true
+			}
+			problem.Message += fmt.Sprintf("; %q may keep requests out", directive)
 		}
 	}
 	if restricts {
@@ -328,6 +331,12 @@ func (p *parser) unsupported(key *Key, value string, origin Origin) Problem {
 		problem.Error, problem.Effect = true, p.deniedEffect()
 	}
 	return problem
+}
+
+// isSwitch reports whether an option that is not honoured is a boolean. Of the others "off" or "0" is a value like any other, and no
+// reason to let anybody in.
+func isSwitch(key *Key) bool {
+	return strings.HasPrefix(key.ID(), "enable-") || key.Name == "secure-backends" || key.Name == "grpc-backend"
 }
 
 func (p *parser) deniedEffect() string {

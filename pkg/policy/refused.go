@@ -103,7 +103,7 @@ func unsupportedConfigMapKeys(later string) []Key {
 }
 
 // snippetDoc: see restriction for what closes.
-const snippetDoc = "raw nginx configuration has no meaning here; one that keeps requests out (deny, auth_basic, return 403 and their like) closes what it stands on"
+const snippetDoc = "raw nginx configuration has no meaning here; one that may keep requests out or changes their header fields (deny, return 404, proxy_set_header, Lua, and what is not known to be harmless) closes what it stands on"
 
 func refusedKeys() []Key {
 	keys := configMapOnly(recognised(Refused, UseDefault, map[string]string{

@@ -45,6 +45,9 @@ type Set struct {
 	// honoured, so nobody gets in.
 	Deny Reason
 
+	// DenyHost is that Deny is for a server-snippet, which in nginx stands for the whole host.
+	DenyHost bool
+
 	// RegexPaths tells that ingress-nginx would read the paths of the Ingress as regular expressions, which this release does not.
 	RegexPaths bool
 

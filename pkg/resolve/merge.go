@@ -76,6 +76,7 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 	}
 	m.handshake(own)
 	m.findGuards(own)
+	m.closeSiblings(primaries)
 	for _, broken := range []bool{false, true} {
 		for _, c := range primaries {
 			for i := range c.rules.paths {
@@ -139,6 +140,7 @@ type merging struct {
 	routes []*route.Route
 
 	upstream *route.UpstreamTLS // of the owner's namespace; may be nil
+	closing  map[string]claim   // by namespace: the Ingress whose server-snippet closes the host's paths of that namespace
 }
 
 const fewPaths = 8
@@ -159,6 +161,7 @@ func (m *merging) path(c claim, p *path) {
 	won := m.resolver.route(c.ingress, p)
 	won.Host = m.host.Name
 	m.guard(c, won)
+	m.closedBySibling(c, won)
 	m.routes = append(m.routes, won)
 	if m.places != nil {
 		m.places[at] = won
@@ -238,6 +241,7 @@ func (m *merging) fallback(c claim) {
 	candidate := m.resolver.route(c.ingress, c.ingress.fallback)
 	candidate.Host = m.host.Name
 	m.guard(c, candidate)
+	m.closedBySibling(c, candidate)
 	if m.host.Default == nil {
 		m.host.Default = candidate
 		return

@@ -57,13 +57,18 @@ const (
 	atRandom  = "made at random by this process"
 )
 
-// reportRandomKey warns of a key that no other replica has, if there are sessions.
+// reportRandomKey tells of a key that no other replica has, if there are sessions. Classes of a file have no UID: once they are applied
+// to a cluster they do, so that is no warning.
 func (r *Resolver) reportRandomKey(source string) []route.Diagnostic {
 	if source != atRandom || r.stickyUsers == 0 {
 		return nil
 	}
+	severity := route.Warning
+	if len(r.classes.ours) > 0 {
+		severity = route.Info
+	}
 	return []route.Diagnostic{{
-		Severity: route.Warning, Reason: policy.RandomSessionKey,
+		Severity: severity, Reason: policy.RandomSessionKey,
 		Origin:  policy.Origin{Object: policy.Ref{Kind: "IngressClass", Name: r.options.IngressClass}, Field: "metadata.uid"},
 		Message: "no IngressClass with a UID is this controller's, so the key of session cookies was made at random; give one by --session-key-secret",
 		Effect:  "each replica, and each start, has a key of its own: sessions move when a request reaches another one",
