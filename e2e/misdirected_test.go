@@ -3,14 +3,13 @@
 package e2e
 
 import (
-	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"testing"
-
-	"golang.org/x/net/http2"
 )
 
 // TestMisdirectedRequests: what a host demands of handshakes cannot be had past on a connection that was made for another host, by
@@ -53,34 +52,21 @@ rules: [{host: %s, http: {paths: [{path: /, pathType: Prefix, backend: {service:
 
 // asked sends a request for host on a connection made by config.
 func (u *usher) asked(config *tls.Config, host string, want int) error {
-	conn, err := tls.Dial("tcp", u.address+":443", config)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	request, err := http.NewRequest(http.MethodGet, "https://"+host+"/", nil)
-	if err != nil {
-		return err
-	}
-	var response *http.Response
-	if config.NextProtos[0] == "h2" {
-		client, cerr := new(http2.Transport).NewClientConn(conn)
-		if cerr != nil {
-			return cerr
-		}
-		response, err = client.RoundTrip(request)
-	} else {
-		if err = request.Write(conn); err == nil {
-			response, err = http.ReadResponse(bufio.NewReader(conn), request)
-		}
-	}
+	transport := &http.Transport{Protocols: new(http.Protocols), DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+		return tls.Dial("tcp", u.address+":443", config)
+	}}
+	transport.Protocols.SetHTTP1(true)
+	transport.Protocols.SetHTTP2(true)
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Get("https://" + host + "/")
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
 	_, _ = io.Copy(io.Discard, response.Body)
-	if response.StatusCode != want {
-		return fmt.Errorf("handshake for %q, %s, request for %q: %d, want %d", config.ServerName, config.NextProtos[0], host, response.StatusCode, want)
+	if response.StatusCode != want || response.TLS.NegotiatedProtocol != config.NextProtos[0] {
+		return fmt.Errorf("handshake for %q, %s, request for %q: %d by %s, want %d",
+			config.ServerName, config.NextProtos[0], host, response.StatusCode, response.TLS.NegotiatedProtocol, want)
 	}
 	return nil
 }

@@ -90,13 +90,13 @@ func (t *throttle) prune(now time.Time) {
 
 // wait is how long until the next of the changes that wait may be resolved; false if none does.
 func (t *throttle) wait(now time.Time) (time.Duration, bool) {
-	least, any := time.Duration(0), false
+	least, found := time.Duration(0), false
 	for c := range t.held {
 		beyond := max(0, t.owed(c.Key.Namespace, now)-pathsAtOnce)
 		in := time.Duration(beyond/pathsPerSecond*float64(time.Second)) + time.Millisecond
-		if !any || in < least {
-			least, any = in, true
+		if !found || in < least {
+			least, found = in, true
 		}
 	}
-	return least, any
+	return least, found
 }
