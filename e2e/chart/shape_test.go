@@ -73,7 +73,7 @@ func (s *shape) of(schema map[string]any, values any, path string) map[string]an
 // texts are maps of texts that are not labels, annotations and the like.
 var texts = []string{"controller.config", "controller.proxySetHeaders", "controller.addHeaders", "controller.sysctls"}
 
-// nullable tells whether null means something, such as no target for the autoscaler.
+// nullable reports whether null means something, such as no target for the autoscaler.
 func nullable(property map[string]any) bool {
 	types, _ := property["type"].([]any)
 	return len(types) == 2 && slices.Contains(types, any("integer")) && slices.Contains(types, any("null"))
