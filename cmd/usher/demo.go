@@ -45,6 +45,7 @@ func demoBackends() map[int]string {
 }
 
 func runDemo(stop *stopper, out, log io.Writer, keep bool) error {
+	fmt.Fprintln(out, "Welcome to Usher. What to try follows in a moment; an error may be logged before, of a mistake that is there to be explained.")
 	backends, ports, err := startBackends()
 	if err != nil {
 		return err

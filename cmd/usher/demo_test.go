@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -17,13 +18,16 @@ import (
 func TestDemo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var out, log buffer
+	var out, log, terminal buffer
 	ended := make(chan int, 1)
 	go func() {
-		ended <- run(ctx, []string{"demo"}, console{in: strings.NewReader(""), out: &out, err: &log})
+		ended <- run(ctx, []string{"demo"}, console{in: strings.NewReader(""), out: io.MultiWriter(&out, &terminal), err: io.MultiWriter(&log, &terminal)})
 	}()
 	p := &process{t: t, out: &out, err: &log}
 	p.eventually("what to try", func() bool { return strings.Contains(out.String(), "Ctrl-C ends the demo") })
+	if text := terminal.String(); !strings.HasPrefix(text, "Welcome to Usher") {
+		t.Errorf("the demo begins with\n%.200s", text)
+	}
 	want := [][2]string{ // what the command holds, what its answer holds; the first that fits
 		{"lint ", "chekout"}, {"explain ", "no-service"}, {"/checkout", "503"}, {"/cart/1", "cart-0"}, {"shop.localhost' http", "308"},
 		{"https://shop.localhost:", "web-"}, {"/v1/status", "web-"}, {"blue.apps", "web-"}, {"nobody", "404"},

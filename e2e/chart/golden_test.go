@@ -95,3 +95,11 @@ func TestExamples(t *testing.T) {
 		})
 	}
 }
+
+// TestAzureProbe: what Azure's probe asks for with externalTrafficPolicy Cluster is the path that Usher itself answers.
+func TestAzureProbe(t *testing.T) {
+	service := render(t, "-f", at("examples", "load-balancers", "azure-values.yaml"), "--set", "controller.service.externalTrafficPolicy=Cluster").Find("Service", "usher")
+	if path := service.GetAnnotations()["service.beta.kubernetes.io/azure-load-balancer-health-probe-request-path"]; path != "/healthz" {
+		t.Errorf("Azure's probe asks for %q, want /healthz", path)
+	}
+}
