@@ -14,6 +14,7 @@ type lintFlags struct {
 	objects objectFlags
 	output  choice
 	failOn  choice
+	values  string
 }
 
 func newLint() *cobra.Command {
@@ -28,20 +29,28 @@ func newLint() *cobra.Command {
 what is ignored, overridden, refused or broken, in which field of which object, and what that does to
 traffic. An error affects traffic, a warning may surprise, an info is good to know.
 
+With --values it reads a values file of the Helm chart, or of ingress-nginx's, instead, and prints which
+values the chart ignores, which is a warning, or refuses, which is an error.
+
 Exit codes: 0 nothing at or above --fail-on, 1 something, 2 usage.`,
 		Example: `  usher lint --manifests examples/quickstart
   usher lint --kubeconfig ~/.kube/config --fail-on warning
-  usher lint --manifests deploy -o github`,
+  usher lint --manifests deploy -o github
+  usher lint --values values.yaml`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.objects.register(cmd.Flags())
 	cmd.Flags().VarP(&f.output, "output", "o", "how to print; github makes annotations of a workflow run")
+	cmd.Flags().StringVar(&f.values, "values", "", "`file` with values of the Helm chart, read instead of objects")
 	cmd.Flags().Var(&f.failOn, "fail-on", "least severity that makes the exit code 1")
 	return cmd
 }
 
 func (f *lintFlags) run(cmd *cobra.Command) error {
+	if f.values != "" {
+		return f.runValues(cmd.OutOrStdout())
+	}
 	table, err := f.objects.table(cmd.Context())
 	if err != nil {
 		return err
@@ -51,6 +60,40 @@ func (f *lintFlags) run(cmd *cobra.Command) error {
 	}
 	if f.fails(table.Diagnostics) {
 		return errFindings
+	}
+	return nil
+}
+
+func (f *lintFlags) runValues(w io.Writer) error {
+	found, err := lintValues(f.values)
+	if err != nil {
+		return err
+	}
+	if err := f.printValues(w, found); err != nil {
+		return err
+	}
+	least := map[string]int{"error": 2, "warning": 1, "never": 3}[f.failOn.value]
+	for _, finding := range found {
+		if map[string]int{"ignored": 1, "refused": 2}[finding.Outcome] >= least {
+			return errFindings
+		}
+	}
+	return nil
+}
+
+func (f *lintFlags) printValues(w io.Writer, found []valueFinding) error {
+	if f.output.value == "json" {
+		return writeJSON(w, found)
+	}
+	level := map[string]string{"refused": "error", "ignored": "warning", "info": "notice"}
+	for _, v := range found {
+		line := fmt.Sprintf("%-7s %s: %s", v.Outcome, v.Key, v.Message)
+		if f.output.value == "github" {
+			line = fmt.Sprintf("::%s title=%s::%s", level[v.Outcome], escapeGitHub(v.Key), escapeGitHub(v.Message))
+		}
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
 	}
 	return nil
 }

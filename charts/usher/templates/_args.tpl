@@ -1,43 +1,5 @@
 {{/* What usher serve is told. */}}
 
-{{/* Flags that values of this chart set, and which those are. */}}
-{{- define "usher.ownFlags" -}}
-controller-class: controller.ingressClassResource.controllerValue
-ingress-class: controller.ingressClass
-ingress-class-by-name: controller.ingressClassByName
-watch-ingress-without-class: controller.watchIngressWithoutClass
-configmap: controller.config
-tcp-services-configmap: tcp
-default-backend-service: defaultBackend
-election-id: controller.electionID
-session-ticket-secret: fullnameOverride
-publish-service: controller.publishService
-watch-namespace: controller.scope
-watch-namespace-selector: controller.scope.namespaceSelector
-watch-secrets-by-name: controller.secrets.byName
-explain-pods: controller.explainPods
-host-ownership: controller.hostOwnership
-acme-email: controller.acme.email
-acme-ca: controller.acme.ca
-acme-fallback-ca: controller.acme.fallbackCA
-acme-eab-kid: controller.acme.externalAccount
-acme-eab-key-file: controller.acme.externalAccount
-acme-write-secrets: controller.acme.writeSecrets
-acme-dns-server: controller.acme.dns.server
-acme-dns-only: controller.acme.dns.only
-acme-dns-resolvers: controller.acme.dns.resolvers
-acme-dns-key-file: controller.acme.dns.secretName
-http-port: controller.containerPort.http
-https-port: controller.containerPort.https
-admin-port: controller.metrics.port
-healthz-port: controller.metrics.port
-admin-address: controller.healthCheckHost
-healthz-host: controller.healthCheckHost
-shutdown-delay: controller.shutdownDelay
-shutdown-grace-period: controller.terminationGracePeriodSeconds
-zone: 'controller.podLabels, topology.kubernetes.io/zone,'
-{{- end -}}
-
 {{- define "usher.args" -}}
 {{- $name := include "usher.fullname" . -}}
 {{- with .Values.controller -}}

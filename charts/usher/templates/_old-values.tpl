@@ -21,6 +21,35 @@ in which those fields are so: {enabled: false} is quiet whatever else an old fil
 {{- range include "usher.foundOldValues" . | fromYamlArray }}{{ printf "%s: %s\n" .key .why }}{{ end -}}
 {{- end -}}
 
+{{/* All that is set and does nothing, a line each. */}}
+{{- define "usher.ignored" -}}
+{{- include "usher.oldValues" . -}}
+{{- if has "/wait-shutdown" (dig "preStop" "exec" "command" (list) .Values.controller.lifecycle) -}}
+{{- print "controller.lifecycle.preStop: Usher waits by itself, for controller.shutdownDelay\n" -}}
+{{- end -}}
+{{- $flags := .Files.Get "files/flags.yaml" | fromYaml -}}
+{{- range $flag, $_ := .Values.controller.extraArgs -}}
+{{- if has $flag $flags.adopted }}{{ printf "controller.extraArgs.%s: ingress-nginx's; docs/flags.md says what applies\n" $flag }}{{ end -}}
+{{- end -}}
+{{- $known := .Files.Get "files/config-keys.yaml" | fromYaml -}}
+{{- range $key, $_ := .Values.controller.config -}}
+{{- if hasKey $known.needless $key -}}
+{{- printf "controller.config.%s: %s\n" $key (get $known.needless $key) -}}
+{{- else if not (has $key (concat $known.honoured $known.ignored $known.closing)) -}}
+{{- printf "controller.config.%s: there is no such key (docs/configmap.md)\n" $key -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What waits for a later release, a line each. */}}
+{{- define "usher.notYet" -}}
+{{- $known := .Files.Get "files/config-keys.yaml" | fromYaml -}}
+{{- range $key, $_ := .Values.controller.config -}}
+{{- if has $key $known.closing }}{{ printf "controller.config.%s: it restricts access and is not honoured by this release, so every path answers 503\n" $key -}}
+{{- else if has $key $known.ignored }}{{ printf "controller.config.%s: not honoured by this release\n" $key }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Keys of the ConfigMap that Usher knows and does not honour, of those that are set; and those of them that close every path. */}}
 
 {{- define "usher.configNotHonoured" -}}

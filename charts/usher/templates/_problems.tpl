@@ -40,7 +40,7 @@
 
 {{/* Flags that serve does not have, that a value of the chart sets, or whose value serve does not take: it would not start. */}}
 {{- define "usher.refusedFlags" -}}
-{{- $own := include "usher.ownFlags" . | fromYaml -}}
+{{- $own := .Files.Get "files/own-flags.yaml" | fromYaml -}}
 {{- $known := .Files.Get "files/flags.yaml" | fromYaml -}}
 {{- $adopts := eq .Values.controller.ingressClassResource.controllerValue "k8s.io/ingress-nginx" -}}
 {{- range $flag, $value := .Values.controller.extraArgs -}}
