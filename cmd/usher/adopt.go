@@ -18,10 +18,10 @@ type adoptedFlags struct{ given map[string]string }
 // ignoredFlags have no meaning here.
 const ignoredFlags = `alsologtostderr bucket-factor deep-inspect default-server-port disable-full-test disable-sync-events
 dynamic-configuration-retries election-ttl enable-annotation-validation enable-metrics enable-ssl-chain-completion
-enable-topology-aware-routing exclude-socket-metrics health-check-timeout internal-logger-address length-buckets log_backtrace_at
+enable-topology-aware-routing exclude-socket-metrics health-check-timeout internal-logger-address log_backtrace_at
 log_dir log_file log_file_max_size logtostderr metrics-per-undefined-host monitor-max-batch-size one_output
 post-shutdown-grace-period profiler-address profiler-port report-status-classes size-buckets skip_headers skip_log_headers
-ssl-passthrough-proxy-port status-port status-update-interval stderrthreshold stream-port sync-period sync-rate-limit time-buckets
+ssl-passthrough-proxy-port status-port status-update-interval stderrthreshold stream-port sync-period sync-rate-limit
 validating-webhook-certificate validating-webhook-key vmodule`
 
 // switches are those of both lists that need no value.

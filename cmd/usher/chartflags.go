@@ -37,6 +37,8 @@ func flagValues(f *pflag.Flag) (pattern, want string) {
 		return "^[0-9]+$", "a whole number"
 	case kind == "uint16":
 		return "^[0-9]{1,5}$", "a port"
+	case kind == "float64Slice":
+		return "^[0-9.eE+-]+(,[0-9.eE+-]+)*$", "numbers with commas between them"
 	case kind == "time":
 		return "^([0-9]+|([0-9]+([.][0-9]*)?(ns|us|µs|ms|s|m|h))+)$", "seconds, as 30, or a time with its unit, as 30s"
 	case strings.Contains(kind, "|"):

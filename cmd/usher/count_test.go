@@ -28,7 +28,7 @@ func TestCounter(t *testing.T) {
 	blog := &route.Route{Host: "blog.example", Path: "/blog", Type: route.Prefix, Backend: 1}
 	canary := &route.Route{Host: "a.example", Path: "/shop", Type: route.Prefix, Backend: 1, Canary: &route.Canary{}}
 	for _, byHost := range []bool{false, true} {
-		m := metrics.New(metrics.Build{})
+		m := metrics.New(metrics.Build{}, metrics.Options{})
 		c, requests := newCounter(m, byHost), &requests{metrics: m, byHost: byHost}
 		host := func(name string) string {
 			if !byHost {

@@ -34,7 +34,7 @@ func newDataPlane(s *service, c *cluster, accessLog io.Writer) (*dataPlane, erro
 	po := proxy.Options{
 		Tables:     s.live,
 		Pool:       d.pool,
-		Observer:   &requests{metrics: s.metrics, byHost: s.flags.metricsByHost},
+		Observer:   &requests{metrics: s.metrics, byHost: s.flags.metrics.byHost},
 		HideReason: !s.flags.reasonHeader,
 		Panicked: func(r *http.Request, value any, stack []byte) {
 			s.log.Error("a request made Usher panic", zap.Any("panic", value), zap.String("host", r.Host), zap.ByteString("stack", stack))

@@ -186,7 +186,7 @@ func TestNames(t *testing.T) {
 		c.Flags().VisitAll(func(f *pflag.Flag) { flags[f.Name] = true })
 	}
 	known := map[string]bool{}
-	for _, d := range metrics.New(metrics.Build{}).Catalogue() {
+	for _, d := range metrics.New(metrics.Build{}, metrics.Options{}).Catalogue() {
 		known[d.Name] = true
 	}
 	flag := regexp.MustCompile("`(?:[^`\n]* )?--([a-z0-9_-]+)[^`\n]*`")

@@ -95,7 +95,8 @@ type service struct {
 // newService builds the parts and opens the ports, so that what cannot work fails before anything runs.
 func newService(f *serveFlags, c console) (*service, error) {
 	b := readBuild()
-	s := &service{flags: f, log: f.logs.logger(c.err), live: &route.Live{}, metrics: metrics.New(metrics.Build{Version: b.version, Revision: b.commit})}
+	s := &service{flags: f, log: f.logs.logger(c.err), live: &route.Live{}}
+	s.metrics = metrics.New(metrics.Build{Version: b.version, Revision: b.commit}, f.metrics.options())
 	s.teller = newTeller(s.log)
 	f.logAdoption(s.log)
 	options, err := f.objects.resolveOptions()
@@ -130,7 +131,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 		Live:     s.live,
 		Prepare:  s.dataPlane.proxy.Prepare,
 		Publish: publishers(s.dataPlane.settle, s.ticketKey, s.order, s.ports.publish, s.teller.publish,
-			newCounter(s.metrics, f.metricsByHost).publish, cluster.publish),
+			newCounter(s.metrics, f.metrics.byHost).publish, cluster.publish),
 		Observer: &turns{metrics: s.metrics, log: s.log},
 	})
 	if err := s.newServers(b); err != nil {

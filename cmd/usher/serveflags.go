@@ -26,14 +26,14 @@ type serveFlags struct {
 	shutdownDelay seconds
 	shutdownGrace seconds
 
-	reasonHeader  bool
-	metricsByHost bool
-	ticketSecret  string
-	logs          logFlags
-	status        statusFlags
-	limits        limitFlags
-	acme          acmeFlags
-	adopted       adoptedFlags
+	reasonHeader bool
+	metrics      metricsFlags
+	ticketSecret string
+	logs         logFlags
+	status       statusFlags
+	limits       limitFlags
+	acme         acmeFlags
+	adopted      adoptedFlags
 }
 
 // defaultDelay is how long a Pod that is going keeps serving: as long as load balancers take to notice.
@@ -53,8 +53,8 @@ func (f *serveFlags) register(set *pflag.FlagSet) {
 	set.Var(&f.shutdownDelay, "shutdown-delay", "how long to go on serving after SIGTERM, not ready any more, so that load balancers notice; 0 by default with --manifests")
 	set.Var(&f.shutdownGrace, "shutdown-grace-period", "how long requests in flight and WebSockets may take to end after that")
 	set.BoolVar(&f.reasonHeader, "reason-header", true, "send X-Usher-Reason with answers that Usher makes itself")
-	set.BoolVar(&f.metricsByHost, "metrics-per-host", true, "give request metrics the label host")
 	set.StringVar(&f.ticketSecret, "session-ticket-secret", "usher-session-tickets", "`name` of the Secret in Usher's own namespace in which replicas share the keys of TLS session tickets; \"\" gives each process its own")
+	f.metrics.register(set)
 	f.logs.register(set)
 	f.status.register(set)
 	f.limits.register(set)
@@ -89,6 +89,9 @@ func (f *serveFlags) check() error {
 		}
 	}
 	if err := f.logs.check(f.objects.set.Changed("v")); err != nil {
+		return err
+	}
+	if err := f.metrics.check(); err != nil {
 		return err
 	}
 	if err := f.status.check(); err != nil {

@@ -109,7 +109,7 @@ func TestFlags(t *testing.T) {
 var (
 	metricName  = regexp.MustCompile(`\busher_[a-z0-9_]+`)
 	metricLabel = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"|by \(([\w, ]+)\)`)
-	documented  = regexp.MustCompile("(?m)^\\| `(usher_[a-z0-9_]+)` \\| (\\w+) \\| ([\\w ]*) \\|")
+	documented  = regexp.MustCompile("(?m)^\\| `(usher_[a-z0-9_]+)` \\| (\\w+) \\| ([\\w ]*) \\| (.*) \\|")
 )
 
 // TestMetrics: alerts and dashboard ask for metrics and labels that there are.
@@ -117,8 +117,9 @@ func TestMetrics(t *testing.T) {
 	metrics, labels := map[string]bool{}, []string{"namespace", "pod", "le"}
 	for _, m := range documented.FindAllStringSubmatch(read(t, "docs", "metrics.md"), -1) {
 		metrics[m[1]] = true
-		if m[2] == "histogram" {
-			metrics[m[1]+"_bucket"], metrics[m[1]+"_sum"], metrics[m[1]+"_count"] = true, true, true
+		metrics[m[1]+"_bucket"] = m[2] == "histogram" || strings.Contains(m[4], "A histogram with --")
+		if m[2] == "histogram" || m[2] == "summary" {
+			metrics[m[1]+"_sum"], metrics[m[1]+"_count"] = true, true
 		}
 		labels = append(labels, strings.Fields(m[3])...)
 	}

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -14,17 +15,32 @@ type bounds struct {
 	unit  float64
 }
 
-// inSeconds are ingress-nginx's buckets for durations, and two more at the fast end, where a request within a cluster belongs.
-func inSeconds() *bounds {
-	b := &bounds{unit: float64(time.Second)}
-	for _, ms := range []int64{1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000} {
-		b.upper = append(b.upper, ms*int64(time.Millisecond))
+func inSeconds(buckets []float64) *bounds { return newBounds(float64(time.Second), buckets) }
+
+func inBytes(buckets []float64) *bounds { return newBounds(1, buckets) }
+
+func newBounds(unit float64, buckets []float64) *bounds {
+	b := &bounds{unit: unit}
+	for _, end := range buckets {
+		b.upper = append(b.upper, int64(math.Round(end*unit)))
 	}
 	return b
 }
 
-func inBytes() *bounds {
-	return &bounds{unit: 1, upper: []int64{100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000}}
+// kind is Prometheus's: without buckets there are only a sum and a count, and so no bucket of all.
+func (b *bounds) kind() string {
+	if len(b.upper) == 0 {
+		return "summary"
+	}
+	return "histogram"
+}
+
+// series is how many lines of a scrape it takes.
+func (b *bounds) series() int {
+	if len(b.upper) == 0 {
+		return 2
+	}
+	return len(b.upper) + 3
 }
 
 // histogram counts integers without a lock and without floating point: one search and two additions. It is cheaper than the client
@@ -67,5 +83,9 @@ func (h *histogram) metric(desc *prometheus.Desc, labels []string) prometheus.Me
 			buckets[float64(h.bounds.upper[i])/h.bounds.unit] = total
 		}
 	}
-	return prometheus.MustNewConstHistogram(desc, total, float64(h.sum.Load())/h.bounds.unit, buckets, labels...)
+	sum := float64(h.sum.Load()) / h.bounds.unit
+	if len(buckets) == 0 {
+		return prometheus.MustNewConstSummary(desc, total, sum, nil, labels...)
+	}
+	return prometheus.MustNewConstHistogram(desc, total, sum, buckets, labels...)
 }

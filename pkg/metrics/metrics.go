@@ -27,6 +27,7 @@ type Metrics struct {
 	registry  *prometheus.Registry
 	catalogue []Description
 
+	budget      *budget
 	requests    *requests
 	picks       *picks
 	table       table
@@ -36,10 +37,10 @@ type Metrics struct {
 }
 
 // New makes the metrics of a process.
-func New(b Build) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry()}
+func New(b Build, o Options) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), budget: newBudget(o.maxSeries())}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.requests = newRequests(m)
+	m.requests = newRequests(m, o)
 	m.picks = newPicks(m)
 	m.table = newTable(m)
 	m.certs = newCertificates(m)

@@ -55,7 +55,7 @@ func scrape(m *Metrics) string {
 }
 
 func TestRequests(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{TimeBuckets: []float64{.002, .005}, LengthBuckets: []float64{100, 1000}})
 	r := shopRequest()
 	m.Request(r)
 	r.Status, r.Reason, r.Upstream = 502, "endpoint-refused", 0
@@ -88,7 +88,7 @@ usher_requests_total{code="502",host="shop.example.com",ingress="shop",ingress_n
 
 // Whatever a client or an application sends, labels stay few.
 func TestLabelsAreBounded(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	for i := range 1000 {
 		r := shopRequest()
 		r.Method, r.Status = fmt.Sprintf("METHOD%d", i), i
@@ -105,7 +105,7 @@ func TestLabelsAreBounded(t *testing.T) {
 }
 
 func TestInvalidTextDoesNotBreakTheScrape(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	m.Certificates([]Certificate{{Host: "\xff.example.com"}})
 	r := shopRequest()
 	r.Host = "\xff.example.com"
@@ -116,7 +116,7 @@ func TestInvalidTextDoesNotBreakTheScrape(t *testing.T) {
 }
 
 func TestRetain(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	for _, ingress := range []string{"shop", "blog"} {
 		for _, service := range []string{"web", "api"} {
 			r := shopRequest()
@@ -143,7 +143,7 @@ func TestRetain(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	m.TableSwapped(Swap{Generation: 7, Resolve: 3 * time.Millisecond, Swap: 20 * time.Microsecond, Live: 30 * time.Millisecond})
 	m.TableFailed()
 	m.Diagnostics([]Diagnosed{{"error", "no-service", 2}, {"warning", "bad-annotation", 1}})
@@ -169,7 +169,7 @@ usher_diagnostics{reason="no-service",severity="error"} 1
 
 // A Secret that answers for two hosts is one series; of two certificates in one Secret the first to expire counts.
 func TestCertificates(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	early, late := time.Unix(1_700_000_000, 0), time.Unix(1_900_000_000, 0)
 	m.Certificates([]Certificate{{"demo", "tls", "shop.example.com", late}, {"demo", "tls", "shop.example.com", early}})
 	expect(t, m, "usher_certificate_not_after_timestamp_seconds", `
@@ -180,7 +180,7 @@ usher_certificate_not_after_timestamp_seconds{host="shop.example.com",secret="tl
 }
 
 func TestConnectionsAndCluster(t *testing.T) {
-	m := New(Build{Version: "1.2.3", Revision: "abc"})
+	m := New(Build{Version: "1.2.3", Revision: "abc"}, Options{})
 	if got := samplesOf(t, m, "usher_connections{"); got != nil {
 		t.Errorf("nobody was asked, and there is %q", got)
 	}
@@ -218,7 +218,7 @@ func TestConnectionsAndCluster(t *testing.T) {
 }
 
 func TestConventions(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	m.Request(shopRequest())
 	m.Picked("demo", "cart")
 	m.Retried("demo", "cart", "endpoint-refused")
@@ -239,7 +239,7 @@ func TestConventions(t *testing.T) {
 
 // The catalogue is what the documentation is made of: every metric of ours is in it, under its name, with a sentence.
 func TestCatalogue(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	m.Request(shopRequest())
 	known := map[string]Description{}
 	for _, d := range m.Catalogue() {
@@ -267,7 +267,7 @@ func TestCatalogue(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	var all sync.WaitGroup
 	const each = 500
 	for worker := range 4 {
@@ -297,7 +297,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestCountingDoesNotAllocate(t *testing.T) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	r := shopRequest()
 	for name, count := range map[string]func(){
 		"Request": func() { m.Request(r) },
@@ -324,7 +324,7 @@ func many(m *Metrics) []*Request {
 }
 
 func BenchmarkRequest(b *testing.B) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	all := many(m)
 	b.Run("one route", func(b *testing.B) {
 		b.ReportAllocs()
@@ -347,7 +347,7 @@ func BenchmarkRequest(b *testing.B) {
 }
 
 func BenchmarkRetain(b *testing.B) {
-	m := New(Build{})
+	m := New(Build{}, Options{})
 	many(m)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -8,9 +8,9 @@ import (
 
 // picks counts tries: how often a Service's endpoints were asked, and why another one was.
 type picks struct {
-	picked  *shelf[backend, atomic.Uint64]
-	retried *shelf[retry, atomic.Uint64]
-	ejected *shelf[backend, atomic.Uint64]
+	picked  tallies[backend]
+	retried tallies[retry]
+	ejected tallies[backend]
 	states  atomic.Pointer[func() map[string]int]
 
 	picksDesc   *prometheus.Desc
@@ -30,10 +30,12 @@ type retry struct {
 }
 
 func newPicks(m *Metrics) *picks {
+	all := backend{service: other}
+	ofAll := func(backend) backend { return all }
 	p := &picks{
-		picked:  newShelf(func(backend) *atomic.Uint64 { return new(atomic.Uint64) }),
-		retried: newShelf(func(retry) *atomic.Uint64 { return new(atomic.Uint64) }),
-		ejected: newShelf(func(backend) *atomic.Uint64 { return new(atomic.Uint64) }),
+		picked:  newTallies(m.budget, ofAll),
+		retried: newTallies(m.budget, func(r retry) retry { return retry{all, r.reason} }),
+		ejected: newTallies(m.budget, ofAll),
 	}
 	p.picksDesc = m.describe("counter", "endpoint_picks_total", "Times an endpoint was chosen to try a request on.", "ingress_namespace", "service")
 	p.retriesDesc = m.describe("counter", "retries_total", "Times another endpoint was tried, by what was wrong with the one before.",
@@ -48,17 +50,17 @@ func newPicks(m *Metrics) *picks {
 
 // Picked counts a try of an endpoint of a Service.
 func (m *Metrics) Picked(namespace, service string) {
-	m.picks.picked.get(backend{namespace, service}).Add(1)
+	m.picks.picked.add(backend{namespace, service})
 }
 
 // Retried counts a further try after a failure.
 func (m *Metrics) Retried(namespace, service, reason string) {
-	m.picks.retried.get(retry{backend{namespace, service}, reason}).Add(1)
+	m.picks.retried.add(retry{backend{namespace, service}, reason})
 }
 
 // Ejected counts an endpoint of a Service that is left alone for a while.
 func (m *Metrics) Ejected(namespace, service string) {
-	m.picks.ejected.get(backend{namespace, service}).Add(1)
+	m.picks.ejected.add(backend{namespace, service})
 }
 
 // EndpointsFrom sets who is asked at each scrape how many endpoints there are in each state.

@@ -48,6 +48,8 @@ type requests struct {
 	routes   *shelf[Route, routeSeries]
 	services *shelf[service, serviceSeries]
 	kinds    *histogramKinds
+	budget   *budget
+	other    *routeSeries // counts what the budget has no place for
 	total    *prometheus.Desc
 }
 
@@ -60,8 +62,9 @@ func (r Route) spread() (string, string) { return r.Namespace, r.Ingress }
 
 func (r Route) series() service { return service{r.Namespace, r.Ingress, r.Service} }
 
-func newRequests(m *Metrics) *requests {
-	r := &requests{kinds: newHistogramKinds(m)}
+func newRequests(m *Metrics, o Options) *requests {
+	r := &requests{kinds: newHistogramKinds(m, o), budget: m.budget}
+	r.other = emptyRoute(&serviceSeries{kinds: r.kinds})
 	r.routes, r.services = newShelf(r.newRoute), newShelf(r.newService)
 	r.total = m.describe("counter", "requests_total", "Requests answered. reason tells why Usher made the answer itself, and is empty "+
 		"when the application did.", "ingress_namespace", "ingress", "service", "host", "method", "code", "reason")
@@ -69,21 +72,36 @@ func newRequests(m *Metrics) *requests {
 	return r
 }
 
-func (r *requests) newRoute(of Route) *routeSeries {
-	s := &routeSeries{service: r.services.get(of.series())}
+func emptyRoute(of *serviceSeries) *routeSeries {
+	s := &routeSeries{service: of}
 	s.counters.Store(&map[answer]*atomic.Uint64{})
 	return s
 }
 
-func (r *requests) newService(service) *serviceSeries { return &serviceSeries{kinds: r.kinds} }
+func (r *requests) newRoute(of Route) *routeSeries {
+	s := emptyRoute(r.services.get(of.series()))
+	s.budget, s.other = r.budget, r.other
+	return s
+}
+
+func (r *requests) newService(service) *serviceSeries {
+	return &serviceSeries{kinds: r.kinds, budget: r.budget, other: r.other.service}
+}
 
 func (r *requests) collect(out chan<- prometheus.Metric) {
-	r.routes.each(func(of Route, s *routeSeries) {
-		for a, count := range *s.counters.Load() {
+	r.routes.each(func(of Route, s *routeSeries) { r.collectRoute(of, s, out) })
+	r.services.each(func(of service, s *serviceSeries) { s.collect(of, out) })
+	all := Route{Ingress: other, Service: other, Host: other}
+	r.collectRoute(all, r.other, out)
+	r.other.service.collect(all.series(), out)
+}
+
+func (r *requests) collectRoute(of Route, s *routeSeries, out chan<- prometheus.Metric) {
+	for a, count := range *s.counters.Load() {
+		if s.counts(a, count) {
 			out <- counted(r.total, count, of.Namespace, of.Ingress, of.Service, of.Host, a.method, a.code, a.reason)
 		}
-	})
-	r.services.each(func(of service, s *serviceSeries) { s.collect(of, out) })
+	}
 }
 
 // Routes calls f for each route that has series and that an Ingress declares, in no order.
@@ -107,13 +125,16 @@ func (m *Metrics) Retain(wanted func(Route) bool) {
 		services[r.series()] = true
 		backends[backend{r.Namespace, r.Service}] = true
 		return true
-	})
-	m.requests.services.keep(func(s service) bool { return services[s] })
+	}, (*routeSeries).drop)
+	m.requests.services.keep(func(s service) bool { return services[s] }, (*serviceSeries).drop)
 	m.picks.retain(backends)
 }
 
 // answer is how a request ended, in bounded words.
 type answer struct{ method, code, reason string }
+
+// other is what a is counted as where its route has no place: clients choose methods.
+func (a answer) other() answer { return answer{other, a.code, a.reason} }
 
 // method bounds the label: clients may send any token.
 func method(m string) string {
@@ -122,5 +143,5 @@ func method(m string) string {
 		http.MethodConnect, http.MethodTrace:
 		return m
 	}
-	return "other"
+	return other
 }

@@ -58,14 +58,14 @@ func (s *shard[K, V]) get(key K, create func(K) *V) *V {
 	return v
 }
 
-// keep drops everything that wanted does not want.
-func (s *shelf[K, V]) keep(wanted func(K) bool) {
+// keep drops everything that wanted does not want, and calls dropped for it.
+func (s *shelf[K, V]) keep(wanted func(K) bool, dropped func(*V)) {
 	for i := range s.shards {
-		s.shards[i].keep(wanted)
+		s.shards[i].keep(wanted, dropped)
 	}
 }
 
-func (s *shard[K, V]) keep(wanted func(K) bool) {
+func (s *shard[K, V]) keep(wanted func(K) bool, dropped func(*V)) {
 	s.write.Lock()
 	defer s.write.Unlock()
 	m := s.read.Load()
@@ -76,6 +76,8 @@ func (s *shard[K, V]) keep(wanted func(K) bool) {
 	for k, v := range *m {
 		if wanted(k) {
 			next[k] = v
+		} else {
+			dropped(v)
 		}
 	}
 	s.read.Store(&next)
