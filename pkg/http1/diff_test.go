@@ -13,7 +13,6 @@ var stricter = map[string]string{
 	"lf lines":                  "RFC 9112 2.2 lets a recipient take LF alone for a line end; others take it for data",
 	"lf in the head":            "as above",
 	"lf empty line":             "as above",
-	"raw utf-8 in the target":   "RFC 3986 has no raw bytes above 0x7f",
 	"fragment":                  "RFC 9112 3.2: no form of the target has a fragment",
 	"star with GET":             "RFC 9112 3.2.4: only OPTIONS",
 	"other scheme":              "we are a gateway for http and https",

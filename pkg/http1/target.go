@@ -30,9 +30,10 @@ func (x *exchange) parseTarget(target string) *ProtocolError {
 	return x.absoluteForm(target)
 }
 
+// checkTarget takes bytes above 0x7F, as nginx does; the proxy sends them percent-encoded.
 func (x *exchange) checkTarget(target string) *ProtocolError {
 	for i := 0; i < len(target); i++ {
-		if c := target[i]; class[c]&targetChar == 0 {
+		if c := target[i]; class[c]&targetChar == 0 && c < 0x80 {
 			return malformed("bad-target", "byte %q in the request target %.80q", c, target)
 		}
 	}

@@ -20,6 +20,7 @@ type fieldSet struct {
 	length                          int64 // Content-Length; -1 without one
 	names, values                   []string
 	cookies                         []string
+	count                           int // of fields as HTTP/1.1 has them: :authority is Host, all of Cookie is one
 	size                            int
 	regular                         bool // a regular field was seen
 	tooLarge                        bool
@@ -51,7 +52,7 @@ const (
 func (c *conn) emit(f hpack.HeaderField) { c.fields.add(f.Name, f.Value) }
 
 func (s *fieldSet) add(name, value string) {
-	if s.size += len(name) + len(value) + 32; s.size > s.maxSize || len(s.names)+len(s.cookies) >= s.maxFields {
+	if s.size += len(name) + len(value) + 32; s.size > s.maxSize || s.counted(name) > s.maxFields {
 		s.tooLarge = true
 	}
 	switch {
@@ -64,6 +65,14 @@ func (s *fieldSet) add(name, value string) {
 		s.regular = true
 		s.field(name, value)
 	}
+}
+
+func (s *fieldSet) counted(name string) int {
+	crumb := name == "cookie" && len(s.cookies) > 0 // RFC 9113 section 8.2.3
+	if !crumb && (name == ":authority" || !strings.HasPrefix(name, ":")) {
+		s.count++
+	}
+	return s.count
 }
 
 func (s *fieldSet) pseudo(name, value string) {

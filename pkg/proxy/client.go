@@ -36,7 +36,7 @@ func (x *exchange) client() bool {
 	if x.forwarded.host != "" {
 		x.host = x.forwarded.host
 	}
-	x.ask = policy.Request{Method: x.r.Method, Scheme: x.scheme(), Host: normalHost(x.host), Target: targetOf(x.r.RequestURI)}
+	x.ask = policy.Request{Method: x.r.Method, Scheme: x.scheme(), Host: normalHost(x.host), Target: encoded(targetOf(x.r.RequestURI))}
 	x.record.Scheme, x.record.Host, x.record.Target = x.ask.Scheme, x.ask.Host, x.ask.Target
 	x.record.ID = first(x.r.Header["X-Request-Id"])
 	if x.record.ID == "" && x.set.Forwarded.GenerateRequest {
@@ -163,6 +163,29 @@ func targetOf(uri string) string {
 		return "/" + rest[i:]
 	}
 	return rest[i:]
+}
+
+// encoded is a target with its bytes above 0x7F percent-encoded, which RFC 3986 wants and clients leave out.
+func encoded(target string) string {
+	for i := 0; i < len(target); i++ {
+		if target[i] >= 0x80 {
+			return encodeFrom(target, i)
+		}
+	}
+	return target
+}
+
+func encodeFrom(target string, i int) string {
+	const hex = "0123456789ABCDEF"
+	b := append(make([]byte, 0, 3*len(target)), target[:i]...)
+	for ; i < len(target); i++ {
+		if c := target[i]; c < 0x80 {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return string(b)
 }
 
 // ids makes request ids: 128 random bits in hex, as nginx's. They are no secret, so a generator of each exchange, seeded with real
