@@ -98,6 +98,9 @@ func newService(f *serveFlags, c console) (*service, error) {
 	s := &service{flags: f, log: f.logs.logger(c.err), live: &route.Live{}}
 	s.metrics = metrics.New(metrics.Build{Version: b.version, Revision: b.commit}, f.metrics.options())
 	s.teller = newTeller(s.log)
+	if _, err := zap.RedirectStdLogAt(s.log, zap.DebugLevel); err != nil { // net/http speaks of endpoints there
+		return nil, err
+	}
 	f.logAdoption(s.log)
 	options, err := f.objects.resolveOptions()
 	if err != nil {

@@ -27,6 +27,7 @@ type bodyReader struct {
 	left    int64 // of the body, or of the current chunk
 	chunks  chunkState
 	err     error // sticky; io.EOF after the end
+	holding int64 // until when beforeBlock is put off, see wait; 0 before the first wait
 
 	// trailers receives the trailer section; nil drops it.
 	trailers func(name string, id fieldID, value string)
@@ -35,13 +36,14 @@ type bodyReader struct {
 
 // bodyLimits bounds what a chunked body may carry besides data.
 type bodyLimits struct {
-	extensions int // bytes of chunk extensions in one body
-	trailer    int // bytes of the trailer section
-	fields     int // fields in the trailer section
+	extensions int  // bytes of chunk extensions in one body
+	trailer    int  // bytes of the trailer section
+	fields     int  // fields in the trailer section
+	padded     bool // a chunk size may be followed by whitespace, as endpoints send it
 }
 
 func (b *bodyReader) start(f framing, length int64) {
-	b.framing, b.left, b.err = f, length, nil
+	b.framing, b.left, b.err, b.holding = f, length, nil, 0
 	b.chunks = chunkState{}
 	if f == noBody || f == byLength && length == 0 {
 		b.err = io.EOF
@@ -98,7 +100,40 @@ func (b *bodyReader) readAny(p []byte, beforeBlock func() error) (int, error) {
 	if b.in.buffered() > 0 {
 		return b.in.copyTo(p), nil
 	}
+	return b.wait(p, beforeBlock)
+}
+
+// hold is how long beforeBlock is put off while the peer owes bytes that it has announced. An answer that fails within that time
+// has not been begun to the client, and can be replaced.
+const hold = int64(50 * time.Millisecond)
+
+// wait reads from the wire. At most once in a body, for hold, it waits without calling beforeBlock.
+func (b *bodyReader) wait(p []byte, beforeBlock func() error) (int, error) {
+	if beforeBlock != nil && b.holding >= 0 && b.owed() {
+		if b.holding == 0 {
+			b.holding = now() + hold
+		}
+		if now() < b.holding {
+			n, err := b.wire.read(p, b.holding, nil)
+			if n > 0 || !isTimeout(err) || now() < b.holding {
+				return n, err
+			}
+		}
+	}
+	b.holding = -1
 	return b.wire.read(p, after(now(), b.idle), beforeBlock)
+}
+
+// owed reports whether the peer is within something it has announced: a body with a length, a chunk, a trailer section. Between
+// chunks it may think for as long as it likes.
+func (b *bodyReader) owed() bool {
+	switch b.framing {
+	case byLength:
+		return true
+	case byChunks:
+		return b.chunks.phase != chunkSize || b.in.buffered() > 0
+	}
+	return false
 }
 
 // fill reads more bytes into the buffer.
@@ -106,7 +141,7 @@ func (b *bodyReader) fill(beforeBlock func() error) error {
 	if !b.in.room(len(b.in.buf)) {
 		return malformed("long-chunk-line", "a line of the chunked coding does not fit the buffer")
 	}
-	n, err := b.wire.read(b.in.space(), after(now(), b.idle), beforeBlock)
+	n, err := b.wait(b.in.space(), beforeBlock)
 	b.in.filled(n)
 	if n > 0 {
 		return nil

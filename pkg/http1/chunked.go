@@ -7,7 +7,8 @@ import (
 
 // The chunked coding (RFC 9112 7.1), read strictly:
 //
-//	chunk-size = 1*16HEXDIG that fits an int64, no whitespace around it
+//	chunk-size = 1*16HEXDIG that fits an int64, no whitespace around it; an
+//	             endpoint, not a client, may pad it with whitespace behind
 //	extensions = *( ";" token [ "=" ( token / quoted-string ) ] ), bounded in all
 //	every line ends with CRLF, and so does the data of a chunk
 //
@@ -107,7 +108,7 @@ func (b *bodyReader) unfinishedLine(held []byte) error {
 		if i := bytes.IndexByte(held, '\r'); i >= 0 && i != len(held)-1 {
 			return malformed("bare-cr", "CR inside a chunk size line: %.40q", held)
 		}
-		if len(held) > 16 && bytes.IndexByte(held[:17], ';') < 0 && bytes.IndexByte(held[:17], '\r') < 0 {
+		if len(held) > 16 && bytes.IndexByte(held[:17], ';') < 0 && bytes.IndexByte(held[:17], '\r') < 0 && !(b.limits.padded && class[held[16]]&hexChar == 0) {
 			return malformed("bad-chunk-size", "chunk size: %.40q", held)
 		}
 		if len(held)+b.chunks.extensions > b.limits.extensions+18 {
@@ -134,10 +135,14 @@ func (b *bodyReader) sizeLine(line []byte) error {
 		}
 		size = size<<4 | uint64(unhex(line[i]))
 	}
-	if i == 0 || size > 1<<62 || i < len(line) && line[i] != ';' {
+	ext := line[i:]
+	if b.limits.padded && len(skipBlank(ext)) == 0 {
+		ext = nil
+	}
+	if i == 0 || size > 1<<62 || len(ext) > 0 && ext[0] != ';' {
 		return malformed("bad-chunk-size", "chunk size: %.40q", line)
 	}
-	if ext := line[i:]; len(ext) > 0 {
+	if len(ext) > 0 {
 		b.chunks.extensions += len(ext)
 		if b.chunks.extensions > b.limits.extensions {
 			return malformed("long-chunk-extension", "chunk extensions exceed %d bytes", b.limits.extensions)

@@ -24,15 +24,23 @@ type responseHead struct {
 	named   []string // further fields that Connection names
 }
 
-// maxInterim is how many informational responses may precede a final one.
-const maxInterim = 32
+// MaxInterim is how many informational responses may precede a final one.
+const MaxInterim = 64
+
+// KnownInterim reports whether an endpoint may send an informational response with this status: 100 Continue, 102 Processing, 103
+// Early Hints, 104 Upload Resumption Supported. A 101 is none.
+func KnownInterim(status int) bool { return status == 100 || status >= 102 && status <= 104 }
 
 // readHead reads heads until a final one (or 101) is there.
 func (x *clientExchange) readHead() error {
 	x.makeAnswer()
-	for range maxInterim {
+	for seen := range MaxInterim + 1 {
 		if err := x.readOneHead(); err != nil {
 			return x.headError(err)
+		}
+		interim := x.head.status < 200 && x.head.status != http.StatusSwitchingProtocols
+		if interim && seen == MaxInterim {
+			break
 		}
 		switch status := x.head.status; {
 		case status >= 200:
@@ -50,7 +58,7 @@ func (x *clientExchange) readHead() error {
 			}
 		}
 	}
-	return x.headError(malformed("many-interim", "more than %d informational responses", maxInterim))
+	return x.headError(malformed("many-interim", "more than %d informational responses", MaxInterim))
 }
 
 // makeAnswer makes the Response, where the caller wants it.
@@ -256,7 +264,7 @@ func (x *clientExchange) parseStatusLine(line string) error {
 		return bad()
 	}
 	n, ok := digits(line[9:12])
-	if !ok || n < 100 {
+	if !ok || n > 599 || n < 200 && n != http.StatusSwitchingProtocols && !KnownInterim(int(n)) {
 		return bad()
 	}
 	x.head.status = int(n)

@@ -192,6 +192,9 @@ func (w *response) mayRelay(body *responseBody) bool {
 	if x == nil || x.conn == nil || x.conn.wire.raw == nil || x.in.buffered() > 0 || x.body.err != nil {
 		return false
 	}
+	if !w.sent && x.conn.wire.glance() != socketReady {
+		return false // what fails before its first bytes is not begun
+	}
 	switch x.body.framing {
 	case byLength:
 		return x.body.left >= minRelay && (w.declared < 0 || x.body.left <= w.declared-w.written)

@@ -240,6 +240,18 @@ func (w *response) abort() bool {
 	return true
 }
 
+// Retract takes back a response of which nothing has left yet, and reports whether it could: then another one may be written.
+func (w *response) Retract() bool {
+	if w.x == nil || w.x.conn.hijacked || w.sent || w.err != nil {
+		return false
+	}
+	clear(w.header)
+	w.buf, w.headLen, w.status, w.framing = w.buf[:0], 0, 0, noBody
+	w.declared, w.written, w.trailers = -1, 0, nil
+	w.bodyless, w.aborted = false, false
+	return true
+}
+
 // breakOff makes the client see that the response is not complete: where the
 // end of the connection would end the body, by a reset.
 func (w *response) breakOff() {

@@ -105,6 +105,7 @@ func (t *Transport) prepare() {
 	t.setup.Do(func() {
 		t.limits = t.Limits.withDefaults()
 		t.bounds = t.limits.body()
+		t.bounds.padded = true
 		t.timeouts = t.Timeouts.or(standardTimeouts())
 		t.maxIdle = t.MaxIdle
 		if t.maxIdle == 0 {

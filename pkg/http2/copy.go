@@ -61,8 +61,8 @@ func (w *response) makeRoom() error {
 	if cap(w.buf)-len(w.buf) >= least {
 		return nil
 	}
-	if cap(w.buf) == 0 {
-		w.buf = make([]byte, 0, responseBuffer)
+	if cap(w.buf) < responseBuffer { // of a short answer before; to send the head for want of room would be too early
+		w.buf = append(make([]byte, 0, responseBuffer), w.buf...)
 		return nil
 	}
 	if err := w.push(nil, false); err != nil {

@@ -268,6 +268,17 @@ func (w *response) trailer() (block []byte) {
 	return block
 }
 
+// Retract takes back a response of which nothing has left yet, and reports whether it could: then another one may be written.
+func (w *response) Retract() bool {
+	if w.sent || w.err != nil || w.tunnel != nil {
+		return false
+	}
+	clear(w.header)
+	w.status, w.length, w.written, w.trailers = 0, -1, 0, nil
+	w.block, w.buf = w.block[:0], w.buf[:0]
+	return true
+}
+
 // Flush implements http.Flusher.
 func (w *response) Flush() { _ = w.FlushError() }
 

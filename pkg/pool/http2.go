@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,9 +95,36 @@ func (t *h2) RoundTripWith(req *http.Request, call *Call) (*http.Response, error
 		return nil, x.failure("read head", err)
 	}
 	x.received.Store(true)
+	if err := checkResponse(response); err != nil {
+		_ = response.Body.Close()
+		x.stop()
+		return nil, &http1.Error{Op: "malformed", Sent: true, Received: true, Reused: x.reused.Load(), Err: err}
+	}
 	x.begin(response.Body, limits.ReadIdle)
 	response.Body = &streamBody{ReadCloser: response.Body, x: x}
 	return response, nil
+}
+
+// checkResponse refuses what the library lets through and package http1 would not.
+func checkResponse(r *http.Response) error {
+	if status, _, _ := strings.Cut(r.Status, " "); len(status) != 3 || r.StatusCode < 200 || r.StatusCode > 599 {
+		return fmt.Errorf(":status %.40q", status)
+	}
+	lengths := r.Header["Content-Length"]
+	for _, length := range lengths {
+		if _, err := strconv.ParseUint(length, 10, 63); err != nil || length != lengths[0] {
+			return fmt.Errorf("Content-Length: %.80q", lengths)
+		}
+	}
+	if len(lengths) > 1 {
+		r.Header["Content-Length"] = lengths[:1]
+	}
+	return nil
+}
+
+// refusedByLibrary recognises by its words, as it has no type, what the library says of a head that is none.
+func refusedByLibrary(err error) bool {
+	return strings.Contains(err.Error(), "malformed response from server") || strings.Contains(err.Error(), "response with END_STREAM flag")
 }
 
 func limitsOf(call *Call) Timeouts {
@@ -130,7 +159,9 @@ type stream struct {
 	timer  *time.Timer
 
 	mu      sync.Mutex
-	settled bool // the final response has begun: no interim one may be passed on any more
+	interim int   // how many 1xx responses came
+	flaw    error // what is wrong with them
+	settled bool  // the final response has begun: no interim one may be passed on any more
 	body    io.Closer
 }
 
@@ -206,6 +237,15 @@ func (x *stream) inform(status int, h textproto.MIMEHeader) error {
 	x.touch()
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	switch x.interim++; {
+	case !http1.KnownInterim(status):
+		x.flaw = fmt.Errorf("informational response %d", status)
+	case x.interim > http1.MaxInterim:
+		x.flaw = fmt.Errorf("more than %d informational responses", http1.MaxInterim)
+	}
+	if x.flaw != nil {
+		return x.flaw
+	}
 	if x.settled || x.call == nil || x.call.Interim == nil || status == http.StatusContinue {
 		return nil
 	}
@@ -308,7 +348,14 @@ func (x *stream) failure(op string, err error) *http1.Error {
 		err = alert
 	}
 	e := &http1.Error{Op: op, Sent: x.sent.Load(), Received: x.received.Load(), Reused: x.reused.Load(), Err: err}
+	x.mu.Lock()
+	flaw := x.flaw
+	x.mu.Unlock()
 	switch {
+	case flaw != nil:
+		e.Op, e.Err = "malformed", flaw
+	case refusedByLibrary(err):
+		e.Op = "malformed"
 	case notBegun(err):
 		e.Unread = true
 	case x.timedOut.Load():

@@ -123,7 +123,8 @@ func (x *exchange) passTrailer(h http.Header, announced bool) {
 	}
 }
 
-// cutShort ends an answer that was begun and cannot be completed. The client must see that, so the connection is cut.
+// cutShort ends an answer that cannot be completed. If nothing of it has left, an error takes its place; else the client must see
+// that it is not whole, so the connection is cut.
 func (x *exchange) cutShort(err error) bool {
 	cause := pool.CauseOf(err)
 	switch {
@@ -141,7 +142,20 @@ func (x *exchange) cutShort(err error) bool {
 	}
 	x.record.Error = err.Error()
 	x.settle(cause)
+	if cause != pool.Canceled && x.retract() {
+		return x.fail(x.record.Reason)
+	}
 	x.aborted = !x.endCall()
+	return true
+}
+
+// retract takes back an answer of which the client has seen nothing, and reports whether it could.
+func (x *exchange) retract() bool {
+	w, ok := x.w.(interface{ Retract() bool })
+	if !ok || x.web.on || !w.Retract() {
+		return false
+	}
+	x.begun, x.record.Sent = false, 0
 	return true
 }
 

@@ -245,6 +245,7 @@ func TestSlowEndpoints(t *testing.T) {
 
 // TestFaultsAfterTheHead: the status has gone out; all that is left is that the client sees that the answer is not complete.
 func TestFaultsAfterTheHead(t *testing.T) {
+	first := "4000\r\n" + strings.Repeat("x", 0x4000) // does not fit the buffer, so the head goes out
 	for _, f := range []struct {
 		name, text string
 		after      func(net.Conn)
@@ -253,12 +254,12 @@ func TestFaultsAfterTheHead(t *testing.T) {
 		{"closed within the body", "Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 50000), func(c net.Conn) { _ = c.Close() }, policy.EndpointReset},
 		{"reset within the body", "Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 50000), reset, policy.EndpointReset},
 		{"stalled within the body", "Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 50000), stall, policy.EndpointTimeout},
-		{"closed between chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", func(c net.Conn) { _ = c.Close() }, policy.EndpointReset},
+		{"closed between chunks", "Transfer-Encoding: chunked\r\n\r\n" + first + "\r\n", func(c net.Conn) { _ = c.Close() }, policy.EndpointReset},
 		{"half-closed within the body", "Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 50000), func(c net.Conn) { _ = c.(*net.TCPConn).CloseWrite(); stall(c) }, policy.EndpointReset},
-		{"reset between chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", reset, policy.EndpointReset},
-		{"closed within the trailer", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: ", func(c net.Conn) { _ = c.Close() }, policy.EndpointReset},
-		{"chunk without its end", "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloworld", stall, policy.BadResponse},
-		{"bad chunk", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n", stall, policy.BadResponse},
+		{"reset between chunks", "Transfer-Encoding: chunked\r\n\r\n" + first + "\r\n", reset, policy.EndpointReset},
+		{"closed within the trailer", "Transfer-Encoding: chunked\r\n\r\n" + first + "\r\n0\r\nX: ", func(c net.Conn) { _ = c.Close() }, policy.EndpointReset},
+		{"chunk without its end", "Transfer-Encoding: chunked\r\n\r\n" + first + "world", stall, policy.BadResponse},
+		{"bad chunk", "Transfer-Encoding: chunked\r\n\r\n" + first + "\r\nzz\r\n", stall, policy.BadResponse},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			upstream := raw(t, func(c net.Conn) {
