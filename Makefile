@@ -56,7 +56,7 @@ docs: ## write the generated parts of the documentation anew
 	$(GO) generate ./...
 
 e2e: ## run the end-to-end tests against a real API server (the first run builds it)
-	$(GO) test -tags e2e -count=1 -p 1 -timeout 30m $$($(GO) list -tags e2e ./e2e/... | grep -v /e2e/node)
+	$(GO) test -tags e2e -count=1 -p 1 -timeout 60m $$($(GO) list -tags e2e ./e2e/... | grep -v /e2e/node)
 
 e2e-node: ## run Usher on a real Kubernetes node, installed by its chart; needs root, and says what else
 	$(GO) test -tags e2e -count=1 -timeout 15m -v ./e2e/node
