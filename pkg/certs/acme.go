@@ -51,6 +51,7 @@ type Issuer struct {
 	plain   *certmagic.Config // HTTP-01 and TLS-ALPN-01
 	dns     *certmagic.Config // DNS-01; nil without
 	http    []*certmagic.ACMEIssuer
+	lookups *lookups
 	loading chan struct{} // bounds how many names are read from the storage at once
 
 	wanted chan []route.ACMEName // of the newest Table, for Run
@@ -105,6 +106,7 @@ func NewIssuer(o ACMEOptions) (*Issuer, error) {
 			i.http = append(i.http, a)
 		}
 	}
+	i.lookups = newLookups(o, i.http)
 	if o.DNS != nil {
 		i.dns = i.newConfig(o.DNS.solver(o.Log))
 	}
