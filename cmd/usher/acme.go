@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -29,6 +31,8 @@ type acmeFlags struct {
 	eabKeyFile string
 	folder     string
 	secrets    bool
+	names      []string
+	most       uint
 	dns        acmeDNSFlags
 }
 
@@ -114,6 +118,8 @@ func (f *acmeFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.eabKeyFile, "acme-eab-key-file", "", "`file` with the key of the external account binding, base64url as the CA gives it; in a cluster a mounted Secret")
 	set.StringVar(&f.folder, "acme-storage", "", "`folder` for accounts, keys and certificates with --manifests; below the user's cache when not given. In a cluster they are Secrets in Usher's own namespace")
 	set.BoolVar(&f.secrets, "acme-write-secrets", false, "also write each certificate to the Secret that the Ingress names, as kubernetes.io/tls; a Secret that Usher did not make is never written")
+	set.StringSliceVar(&f.names, "acme-names", nil, "`globs` of the names that certificates are ordered for, such as *.example.com, whose * stands for any characters, dots too; all when not given")
+	set.UintVar(&f.most, "acme-names-per-namespace", 300, "`number` of names that certificates are ordered for, for the Ingresses of one namespace; those of the oldest come first. 0 is no bound")
 	f.dns.register(set)
 }
 
@@ -138,7 +144,26 @@ func (f *acmeFlags) check() error {
 	if f.ca == certs.InternalCA && f.fallbackCA != "" {
 		return usagef("--acme-fallback-ca %q: want none with the internal CA", f.fallbackCA)
 	}
+	if err := f.checkNames(); err != nil {
+		return err
+	}
 	return f.dns.check()
+}
+
+func (f *acmeFlags) checkNames() error {
+	if f.names != nil && len(f.names) == 0 {
+		return usagef("--acme-names is empty: want globs such as *.example.com")
+	}
+	for i, glob := range f.names {
+		f.names[i] = strings.ToLower(strings.TrimSpace(glob))
+		if _, err := path.Match(f.names[i], ""); err != nil || strings.Trim(f.names[i], ".") == "" || strings.ContainsAny(f.names[i], "/: ") {
+			return usagef("--acme-names %q: want a glob of names such as *.example.com", glob)
+		}
+	}
+	if f.most > math.MaxInt32 {
+		return usagef("--acme-names-per-namespace %d: want at most %d", f.most, math.MaxInt32)
+	}
+	return nil
 }
 
 func isDirectory(ca string) bool {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 )
 
 // TestInternalCA: an Ingress that asks is served under a certificate of the CA that the admin port shows, from the first moment of
@@ -44,6 +46,21 @@ func TestInternalCA(t *testing.T) {
 		p.signal()
 		if code := p.wait(); code != exitOK {
 			t.Errorf("exit code %d", code)
+		}
+	}
+}
+
+// TestACMENames: a list that cannot be meant is refused.
+func TestACMENames(t *testing.T) {
+	for _, bad := range []string{"", "[a.example.com", "https://a.example.com", "a b", "."} {
+		set := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+		f := &acmeFlags{}
+		f.register(set)
+		if err := set.Parse([]string{"--acme-ca=internal", "--acme-names=" + bad}); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.check(); err == nil || !strings.Contains(err.Error(), "--acme-names") || !strings.Contains(err.Error(), "*.example.com") {
+			t.Errorf("%q gives %v, want an error that names the flag and what it wants", bad, err)
 		}
 	}
 }

@@ -114,7 +114,7 @@ func newService(f *serveFlags, c console) (*service, error) {
 	if s.dataPlane, err = newDataPlane(s, cluster, c.out); err != nil {
 		return nil, err
 	}
-	options.ACME = f.acme.on()
+	options.ACME, options.ACMENames, options.ACMEPerNamespace = f.acme.on(), f.acme.names, int(f.acme.most)
 	if err = s.newACME(cluster); err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 package resolve
 
 import (
-	"maps"
+	globs "path"
 	"slices"
 	"strings"
 
@@ -29,10 +29,10 @@ func (r *Resolver) asksACME(in *ingress) bool {
 
 // order gives the entry by which a certificate for name is to be had by ACME: the host has rules, and the first Ingress of its owner's
 // namespace that asks names no Secret that somebody else made. have counts the certificates that others made for the name; they go before.
-func (r *Resolver) order(name string, n *tlsName, have int) (route.ACMEName, bool) {
+func (r *Resolver) order(name string, n *tlsName, have int) (acmeOrder, bool) {
 	owner := r.owner(name)
 	if have > 0 || owner == nil {
-		return route.ACMEName{}, false
+		return acmeOrder{}, false
 	}
 	for _, c := range n.of(owner.ref.Namespace) {
 		if len(c.entry.hosts) == 0 || !r.wantsACME(c.ingress) {
@@ -49,10 +49,33 @@ func (r *Resolver) order(name string, n *tlsName, have int) (route.ACMEName, boo
 				o.Written = s.certificate
 			}
 		}
+		if r.refuseName(name, n, c) {
+			return acmeOrder{}, false
+		}
 		n.orders = true
-		return o, !r.refuseWildcard(name, n, c)
+		return acmeOrder{o, c.object.CreationTimestamp.Time, c.ending}, !r.refuseWildcard(name, n, c)
 	}
-	return route.ACMEName{}, false
+	return acmeOrder{}, false
+}
+
+// refuseName reports whether a name is none of those that are ordered here.
+func (r *Resolver) refuseName(name string, n *tlsName, c tlsClaim) bool {
+	allows := func(glob string) bool {
+		ok, err := globs.Match(glob, name)
+		return ok && err == nil
+	}
+	if len(r.options.ACMENames) == 0 || slices.ContainsFunc(r.options.ACMENames, allows) {
+		return false
+	}
+	n.diagnostics = append(n.diagnostics, notOrdered(name, c.at(c.field), "--acme-names allows "+strings.Join(r.options.ACMENames, ", ")+" only"))
+	return true
+}
+
+func notOrdered(name string, at policy.Origin, why string) route.Diagnostic {
+	return route.Diagnostic{
+		Severity: route.Warning, Reason: policy.CertificatePending, Origin: at,
+		Message: "no certificate of " + name + " is ordered by ACME: " + why, Effect: "the default certificate is served for it",
+	}
 }
 
 // refuseWildcard reports whether a certificate of a wildcard would be good for a host that another namespace has had for longer. Hosts
@@ -80,10 +103,7 @@ func (r *Resolver) reportUnordered(name string, n *tlsName, owner *ingress) {
 		if !r.wantsACME(c.ingress) || c.entry.named && r.tls.secrets[c.entry.secret].object != nil {
 			continue
 		}
-		n.diagnostics = append(n.diagnostics, route.Diagnostic{
-			Severity: route.Warning, Reason: policy.CertificatePending, Origin: c.at(c.field),
-			Message: "no certificate of " + name + " is ordered by ACME: no rule has this host", Effect: "the default certificate is served for it",
-		})
+		n.diagnostics = append(n.diagnostics, notOrdered(name, c.at(c.field), "no rule has this host"))
 	}
 }
 
@@ -95,27 +115,4 @@ func (r *Resolver) isWritten(c tlsClaim) bool {
 	}
 	s := r.tls.secrets[c.entry.secret]
 	return s.object != nil && s.object.Annotations[object.ACMEHost] != ""
-}
-
-// settleOrder notes what is to be ordered for a name.
-func (r *Resolver) settleOrder(name string, n *tlsName, have int) {
-	now, ok := r.order(name, n, have)
-	before, had := r.tls.orders[name]
-	if ok == had && now == before {
-		return
-	}
-	r.tls.reordered = true
-	if ok {
-		r.tls.orders[name] = now
-	} else {
-		delete(r.tls.orders, name)
-	}
-}
-
-// publishOrders lists the orders anew if any changed in this turn.
-func (t *tlsNames) publishOrders() {
-	if t.reordered {
-		t.ordered = slices.SortedFunc(maps.Values(t.orders), func(a, b route.ACMEName) int { return strings.Compare(a.Name, b.Name) })
-		t.reordered = false
-	}
 }

@@ -115,6 +115,8 @@ func parseFlags(t *testing.T, head string) resolve.Options {
 	set.BoolVar(&o.AllowLoopback, "manifests", false, "")
 	set.StringVar(&o.Zone, "zone", "", "")
 	set.BoolFunc("acme-email", "", func(string) error { o.ACME = true; return nil })
+	set.Func("acme-names", "", func(s string) error { o.ACMENames = strings.Split(s, ","); return nil })
+	set.IntVar(&o.ACMEPerNamespace, "acme-names-per-namespace", 0, "")
 	set.BoolVar(&o.Passthrough, "enable-ssl-passthrough", false, "")
 	key := func(k *object.Key) func(string) error {
 		return func(s string) error { k.Namespace, k.Name, _ = strings.Cut(s, "/"); return nil }

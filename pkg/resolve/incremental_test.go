@@ -57,11 +57,14 @@ func runIncremental(t *testing.T, pool []*object.Snapshot, seed uint64) {
 		ControllerClass: "usher.dev/ingress-controller", IngressClass: "usher",
 		ConfigMap: object.Key{Namespace: "usher", Name: "config"}, DefaultCertificate: object.Key{Namespace: "usher", Name: "default"},
 		TCPServices: object.Key{Namespace: "usher", Name: "tcp"}, UDPServices: object.Key{Namespace: "usher", Name: "udp"}, Passthrough: seed%2 == 0,
-		OwnPathsOnly: seed%4 == 1, ACME: seed%3 != 0,
+		OwnPathsOnly: seed%4 == 1, ACME: seed%3 != 0, ACMEPerNamespace: int(seed % 4),
 		WithoutClass: seed%2 == 0, DisableCatchAll: seed%5 == 0, Zone: []string{"", "a"}[seed%2],
 	}
 	if seed%3 == 0 {
 		options.DefaultBackend = object.Key{Namespace: "demo", Name: "web"}
+	}
+	if seed%7 == 0 {
+		options.ACMENames = []string{"*.example.com"}
 	}
 	resolver := resolve.New(options)
 	current, at := newSnapshot(), now

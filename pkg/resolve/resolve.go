@@ -67,6 +67,10 @@ type Options struct {
 	OwnPorts                 []uint16
 	// ACME honours the annotations that ask for certificates.
 	ACME bool
+	// ACMENames are globs, as path.Match has them, of the names that are ordered; empty: all. ACMEPerNamespace bounds how many are, for
+	// the Ingresses of one namespace; 0 does not.
+	ACMENames        []string
+	ACMEPerNamespace int
 	// Passthrough honours ssl-passthrough.
 	Passthrough bool
 	// Zone is where Usher runs; endpoints hinted for it are preferred. Empty ignores hints.

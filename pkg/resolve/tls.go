@@ -36,11 +36,12 @@ type tlsNames struct {
 	secrets      map[object.Key]*secret
 	unread       map[object.Key]bool // Secrets named for the first time
 	certificates *route.Certificates
-	orders       map[string]route.ACMEName
-	ordered      []route.ACMEName // orders, as published
-	reordered    bool             // whether orders changed in this turn
-	owned        bool             // whether certificates is a copy made in this turn
-	boundary     time.Time        // when the next certificate becomes valid or expires; zero if none does
+	orders       map[string]acmeOrder
+	ordered      []route.ACMEName   // orders, as published
+	reordered    bool               // whether orders changed in this turn
+	unordered    []route.Diagnostic // about those that are beyond the bound
+	owned        bool               // whether certificates is a copy made in this turn
+	boundary     time.Time          // when the next certificate becomes valid or expires; zero if none does
 
 	wildcards map[string]wildcardOwner // as they were when the names below them were last decided
 	reports   map[string]bool          // wildcards whose others changed
@@ -73,7 +74,7 @@ type tlsClaim struct {
 func newTLSNames() tlsNames {
 	return tlsNames{
 		names: map[string]*tlsName{}, secrets: map[object.Key]*secret{}, unread: map[object.Key]bool{},
-		certificates: &route.Certificates{}, orders: map[string]route.ACMEName{},
+		certificates: &route.Certificates{}, orders: map[string]acmeOrder{},
 		wildcards: map[string]wildcardOwner{}, reports: map[string]bool{},
 	}
 }
@@ -178,7 +179,7 @@ func (r *Resolver) resolveTLS(changed *changes, now time.Time) {
 	}
 	r.resolveDefault(now)
 	r.resolveNames()
-	t.publishOrders()
+	r.publishOrders()
 	if crossed || len(t.unread) > 0 || len(changed.secrets) > 0 {
 		t.boundary = r.nextBoundary(now)
 	}

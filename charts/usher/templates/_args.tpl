@@ -50,6 +50,12 @@
 {{- with .fallbackCA }}
 - --acme-fallback-ca={{ . }}
 {{- end }}
+{{- with .names }}
+- --acme-names={{ join "," . }}
+{{- end }}
+{{- if not (kindIs "invalid" .namesPerNamespace) }}
+- --acme-names-per-namespace={{ int .namesPerNamespace }}
+{{- end }}
 {{- if .writeSecrets }}
 - --acme-write-secrets
 {{- end }}
