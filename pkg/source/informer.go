@@ -48,7 +48,7 @@ type ClusterOptions struct {
 
 // Observer hears of the connection to the API server. It must not block.
 type Observer interface {
-	// APIServerConnected tells whether the API server answers and every list and watch is alive, whenever that changes.
+	// APIServerConnected reports whether the API server answers and every list and watch is alive, whenever that changes.
 	APIServerConnected(bool)
 	// APIServerError counts a failed list or watch of a kind of object.
 	APIServerError(kind string)

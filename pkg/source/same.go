@@ -45,7 +45,7 @@ func sameEndpointSlice(a, b *discoveryv1.EndpointSlice) bool {
 		equality.Semantic.DeepEqual(a.Endpoints, b.Endpoints) && equality.Semantic.DeepEqual(a.Ports, b.Ports)
 }
 
-// sameEnding tells whether both are being deleted, or neither is.
+// sameEnding reports whether both are being deleted, or neither is.
 func sameEnding(a, b metav1.Object) bool {
 	return (a.GetDeletionTimestamp() == nil) == (b.GetDeletionTimestamp() == nil)
 }
