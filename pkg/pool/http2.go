@@ -12,7 +12,6 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,7 +49,7 @@ func newHTTP2(dial func(context.Context) (net.Conn, error), o Options) *h2 {
 		if err != nil {
 			return nil, &dialError{err}
 		}
-		return conn, nil
+		return newLengthReader(conn), nil
 	}
 	idle := o.IdleTimeout
 	if idle == 0 {
@@ -59,7 +58,8 @@ func newHTTP2(dial func(context.Context) (net.Conn, error), o Options) *h2 {
 	t := &http.Transport{
 		DialContext: connect, DialTLSContext: connect, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 		DisableCompression: true, IdleConnTimeout: idle, MaxResponseHeaderBytes: maxHead, Protocols: new(http.Protocols),
-		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout},
+		HTTP2: &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout, WriteByteTimeout: writeTimeout,
+			MaxReadFrameSize: maxFrame},
 	}
 	t.Protocols.SetHTTP2(true)
 	t.Protocols.SetUnencryptedHTTP2(true)
@@ -111,10 +111,8 @@ func checkResponse(r *http.Response) error {
 		return fmt.Errorf(":status %.40q", status)
 	}
 	lengths := r.Header["Content-Length"]
-	for _, length := range lengths {
-		if _, err := strconv.ParseUint(length, 10, 63); err != nil || length != lengths[0] {
-			return fmt.Errorf("Content-Length: %.80q", lengths)
-		}
+	if r.Header[badLengths] != nil {
+		return errors.New("Content-Length is no number, or several that differ")
 	}
 	if len(lengths) > 1 {
 		r.Header["Content-Length"] = lengths[:1]
@@ -326,7 +324,11 @@ func (x *stream) alert(err error) error {
 	if conn == nil || !strings.Contains(err.Error(), "client conn could not be established") {
 		return nil
 	}
-	secure, ok := (*conn).(*tls.Conn)
+	below, ok := (*conn).(*lengthReader)
+	if !ok {
+		return nil
+	}
+	secure, ok := below.Conn.(*tls.Conn)
 	if !ok {
 		return nil
 	}
