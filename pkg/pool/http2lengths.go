@@ -3,6 +3,7 @@ package pool
 import (
 	"bufio"
 	"errors"
+	"io"
 	"net"
 	"strconv"
 
@@ -65,7 +66,7 @@ func (c *lengthReader) Read(p []byte) (int, error) {
 	if len(c.frame) == 0 && c.payload == 0 && !c.passing {
 		if err := c.next(); err != nil {
 			c.passing = true
-			if c.in.Buffered() == 0 {
+			if len(c.frame) == 0 && c.in.Buffered() == 0 {
 				return 0, err
 			}
 		}
@@ -95,14 +96,10 @@ func (c *lengthReader) next() error {
 		return nil
 	}
 	frame := make([]byte, size, size+64)
-	for read := 0; read < size; {
-		n, err := c.in.Read(frame[read:])
-		if read += n; err != nil {
-			c.frame = frame[:read]
-			return nil // it says so again
-		}
+	n, err := io.ReadFull(c.in, frame)
+	if c.frame = frame[:n]; err != nil {
+		return err
 	}
-	c.frame = frame
 	if err := c.look(); err != nil {
 		c.passing = true
 	}
