@@ -126,7 +126,8 @@ func (p part) at(field string) string {
 func (p part) place() place { return place{file: p.doc.file, line: p.doc.line, path: p.path} }
 
 func (m *manifest) add(p part) {
-	h, err := readHead(p.value)
+	var h head
+	err := kjson.UnmarshalCaseSensitivePreserveInts(p.value, &h)
 	if err != nil || h.APIVersion == "" || h.Kind == "" {
 		m.problem(p.at(""), "not a Kubernetes object: it needs apiVersion and kind")
 		m.broken = true
@@ -236,6 +237,18 @@ func (m *manifest) object(p part, h head, o metav1.Object) {
 func (m *manifest) refuse(name object.Change, where, why string) {
 	m.problem(where, fmt.Sprintf("%s %s: %s", name.Kind, name.Key, why))
 	m.refused[name] = true
+}
+
+// head is what every object begins with.
+type head struct {
+	APIVersion string            `json:"apiVersion"`
+	Kind       string            `json:"kind"`
+	Items      []json.RawMessage `json:"items"` // of a List; nil where there are none
+	Metadata   struct {
+		Name         string `json:"name"`
+		GenerateName string `json:"generateName"`
+		Namespace    string `json:"namespace"`
+	} `json:"metadata"`
 }
 
 func (h head) namespace(kind object.Kind) string {

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -17,7 +18,6 @@ type document struct {
 	file string
 	line int // of the file, where text begins; from 1
 	text []byte
-	pure []byte // text as compact JSON, if it is known to be JSON
 
 	parse sync.Once
 	tree  *yaml.Node // parsed for line numbers, when the first one is asked for
@@ -58,29 +58,25 @@ func documents(file string, data []byte) []*document {
 // jsonDocuments splits a file of JSON values; nil if it is not one, but perhaps YAML in flow style, or cut off.
 func jsonDocuments(file string, data []byte) []*document {
 	var docs []*document
-	c := compactor{in: data}
+	values := json.NewDecoder(bytes.NewReader(data))
 	line, counted := 1, 0
-	for c.more() {
-		start, from := c.at, len(c.out)
-		if !c.value(1) {
+	for values.More() {
+		var text json.RawMessage
+		if values.Decode(&text) != nil {
 			return nil
 		}
+		start := int(values.InputOffset()) - len(text)
 		line, counted = line+bytes.Count(data[counted:start], []byte("\n")), start
-		docs = append(docs, &document{file: file, line: line, text: data[start:c.at], pure: c.out[from:]})
+		docs = append(docs, &document{file: file, line: line, text: text})
 	}
 	return docs
 }
 
 // json is the document as compact JSON, or nil for an empty one. A key that occurs twice is told as a warning; the last one counts.
 func (d *document) json() (value []byte, warning string, err error) {
-	if d.pure != nil {
-		return d.pure, "", nil
-	}
-	if value = compact(bytes.TrimPrefix(d.text, []byte("---\n"))); value != nil {
-		return value, "", nil
-	}
-	if value = plainYAML(d.text); value != nil {
-		return value, "", nil
+	var compact bytes.Buffer
+	if json.Compact(&compact, bytes.TrimPrefix(d.text, []byte("---\n"))) == nil {
+		return compact.Bytes(), "", nil
 	}
 	value, err = sigsyaml.YAMLToJSONStrict(d.text)
 	if err != nil {
