@@ -16,7 +16,6 @@ import (
 	"github.com/usher-ingress/usher/pkg/source"
 	"github.com/usher-ingress/usher/pkg/status"
 	"go.uber.org/zap"
-	"k8s.io/client-go/kubernetes"
 )
 
 // cluster is where objects come from and where status goes: an API server, or a folder, which takes no status.
@@ -26,32 +25,32 @@ type cluster struct {
 	publish func(*route.Table) // nil when nothing is written
 	deny    []netip.Prefix     // the API server's address, which no backend may have
 	status  *status.Writer     // nil with a folder
-	client  kubernetes.Interface
+	client  status.API
 }
 
 func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, error) {
 	if f.objects.manifests != "" {
 		return &cluster{source: source.NewFiles(f.objects.manifests, log), deny: podAddresses()}, nil
 	}
-	options, config, err := f.objects.clusterOptions()
+	options, client, err := f.objects.clusterOptions()
 	if err != nil {
 		return nil, err
 	}
 	options.Observer, options.Log = m, log
 	if f.objects.namespace != "" || f.objects.namespaceSelector != "" {
-		log.Info("the API servers' own addresses are refused as endpoints only where the namespace default is watched; the address that Usher uses is refused", zap.String("address", config.Host))
+		log.Info("the API servers' own addresses are refused as endpoints only where the namespace default is watched; the address that Usher uses is refused", zap.String("address", client.host))
 	}
 	objects := source.NewCluster(options)
-	writer, err := newStatus(f, options.Client, status.Options{Statuses: objects.IngressStatus, Observer: m, Log: log})
+	writer, err := newStatus(f, client, status.Options{Statuses: objects.IngressStatus, Observer: m, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	deny := append(apiServer(config.Host), podAddresses()...)
-	return &cluster{source: objects, objects: objects, publish: writer.Publish, deny: deny, status: writer, client: options.Client}, nil
+	deny := append(apiServer(client.host), podAddresses()...)
+	return &cluster{source: objects, objects: objects, publish: writer.Publish, deny: deny, status: writer, client: client}, nil
 }
 
 // newStatus completes o by the flags and by what Kubernetes tells a Pod about itself.
-func newStatus(f *serveFlags, client kubernetes.Interface, o status.Options) (*status.Writer, error) {
+func newStatus(f *serveFlags, client status.API, o status.Options) (*status.Writer, error) {
 	service, err := f.status.service()
 	if err != nil {
 		return nil, err
@@ -73,8 +72,8 @@ func (c *cluster) leads() bool { return c.status != nil && c.status.Leader() }
 // --update-status=false, nothing is written, so the Secret is only read.
 func (c *cluster) tickets(f *serveFlags, certificates *certs.Selector, log *zap.Logger) *certs.Tickets {
 	o := certs.TicketOptions{Namespace: ownNamespace(), Name: f.ticketSecret, Leads: c.leads, Set: certificates.SetTicketKeys, Log: log}
-	if f.ticketSecret != "" {
-		o.Client = c.client
+	if f.ticketSecret != "" && c.client != nil {
+		o.Client = c.client.CoreV1()
 	}
 	return certs.NewTickets(o)
 }

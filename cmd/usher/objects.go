@@ -11,7 +11,6 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 	"github.com/usher-ingress/usher/pkg/source"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -50,13 +49,13 @@ func (f *objectFlags) read(ctx context.Context) (*object.Snapshot, error) {
 	return source.ReadCluster(ctx, options)
 }
 
-// clusterOptions connect to the API server of the flags; the Config says where that is.
-func (f *objectFlags) clusterOptions() (source.ClusterOptions, *rest.Config, error) {
+// clusterOptions connect to the API server of the flags.
+func (f *objectFlags) clusterOptions() (source.ClusterOptions, *api, error) {
 	config, err := f.restConfig()
 	if err != nil {
 		return source.ClusterOptions{}, nil, err
 	}
-	client, err := kubernetes.NewForConfig(config)
+	client, err := newAPI(config)
 	if err != nil {
 		return source.ClusterOptions{}, nil, fmt.Errorf("API server %s: %w", config.Host, err)
 	}
@@ -81,7 +80,7 @@ func (f *objectFlags) clusterOptions() (source.ClusterOptions, *rest.Config, err
 			return o, nil, err
 		}
 	}
-	return o, config, nil
+	return o, client, nil
 }
 
 func named(k object.Key) []object.Key {

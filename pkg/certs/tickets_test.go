@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	clienttesting "k8s.io/client-go/testing"
 )
 
@@ -29,7 +29,7 @@ type replica struct {
 	keys [][32]byte
 }
 
-func newReplica(t *testing.T, client kubernetes.Interface, leads func() bool) *replica {
+func newReplica(t *testing.T, client corev1client.SecretsGetter, leads func() bool) *replica {
 	r := &replica{}
 	core, logs := observer.New(zap.InfoLevel)
 	r.logs = logs
@@ -57,9 +57,9 @@ func no() bool  { return false }
 func TestTicketsRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
-		follower := newReplica(t, client, no)
+		follower := newReplica(t, client.CoreV1(), no)
 		time.Sleep(3 * time.Second)
-		leader := newReplica(t, client, yes)
+		leader := newReplica(t, client.CoreV1(), yes)
 		time.Sleep(10 * time.Second)
 		made := map[[32]byte]time.Time{} // when a key last made tickets
 		for range 10 * 24 * 4 {
@@ -91,7 +91,7 @@ func TestTicketsRotate(t *testing.T) {
 func TestTicketsOfADeletedSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
-		r := newReplica(t, client, yes)
+		r := newReplica(t, client.CoreV1(), yes)
 		synctest.Wait()
 		before := r.inUse()
 		if err := client.CoreV1().Secrets("usher").Delete(t.Context(), "tickets", metav1.DeleteOptions{}); err != nil {
@@ -110,9 +110,9 @@ func TestTicketsOfADamagedSecret(t *testing.T) {
 		good := time.Now().UTC().Add(-time.Hour).Format(ticketTime)
 		client := fake.NewClientset(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "usher", Name: "tickets"},
 			Data: map[string][]byte{good: make([]byte, 32), "20260101T000000Z": make([]byte, 31), "notes": []byte("hello")}})
-		follower := newReplica(t, client, no)
+		follower := newReplica(t, client.CoreV1(), no)
 		synctest.Wait()
-		leader := newReplica(t, client, yes)
+		leader := newReplica(t, client.CoreV1(), yes)
 		synctest.Wait()
 		for name, r := range map[string]*replica{"follower": follower, "leader": leader} {
 			if keys := r.inUse(); len(keys) != 1 || keys[0] != [32]byte{} {
@@ -136,7 +136,7 @@ func TestTicketsWithoutTheRight(t *testing.T) {
 		client.PrependReactor("*", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, "tickets", nil)
 		})
-		r := newReplica(t, client, yes)
+		r := newReplica(t, client.CoreV1(), yes)
 		time.Sleep(time.Hour)
 		if r.inUse() != nil || r.logs.Len() != 1 {
 			t.Errorf("keys %v, log %v", r.inUse(), r.logs.All())
@@ -147,7 +147,7 @@ func TestTicketsWithoutTheRight(t *testing.T) {
 // A key in the ConfigMap goes before the Secret's, and can be taken back.
 func TestGivenTicketKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for _, client := range []kubernetes.Interface{nil, fake.NewClientset()} {
+		for _, client := range []corev1client.SecretsGetter{nil, fake.NewClientset().CoreV1()} {
 			r := newReplica(t, client, yes)
 			r.Use(nil)
 			synctest.Wait()

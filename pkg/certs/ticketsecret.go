@@ -11,12 +11,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 )
 
 // TicketOptions say where the keys of session tickets are kept.
 type TicketOptions struct {
-	Client    kubernetes.Interface // nil: nowhere, every process has its own
+	Client    corev1client.SecretsGetter // nil: nowhere, every process has its own
 	Namespace string
 	Name      string // of the Secret
 	// Leads tells whether this replica is the one that writes.
@@ -95,7 +95,7 @@ func (t *Tickets) Run(ctx context.Context) error {
 func (t *Tickets) turn(ctx context.Context) time.Duration {
 	ctx, cancel := context.WithTimeout(ctx, ticketCall)
 	defer cancel()
-	secret, err := t.options.Client.CoreV1().Secrets(t.options.Namespace).Get(ctx, t.options.Name, metav1.GetOptions{})
+	secret, err := t.options.Client.Secrets(t.options.Namespace).Get(ctx, t.options.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err) && t.options.Leads():
 		secret, err = t.create(ctx)
@@ -115,7 +115,7 @@ func (t *Tickets) turn(ctx context.Context) time.Duration {
 
 func (t *Tickets) create(ctx context.Context) (*corev1.Secret, error) {
 	keys, _ := ticketKeys{}.rotated(time.Now())
-	return t.options.Client.CoreV1().Secrets(t.options.Namespace).Create(ctx, &corev1.Secret{
+	return t.options.Client.Secrets(t.options.Namespace).Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: t.options.Namespace, Name: t.options.Name,
 			Labels: map[string]string{"app.kubernetes.io/managed-by": "usher"},
@@ -137,7 +137,7 @@ func (t *Tickets) update(ctx context.Context, secret *corev1.Secret) (*corev1.Se
 	}
 	secret = secret.DeepCopy()
 	secret.Data = keys.data()
-	return t.options.Client.CoreV1().Secrets(t.options.Namespace).Update(ctx, secret, metav1.UpdateOptions{})
+	return t.options.Client.Secrets(t.options.Namespace).Update(ctx, secret, metav1.UpdateOptions{})
 }
 
 // take puts the keys of a Secret into use. One without any leaves the keys as they are.

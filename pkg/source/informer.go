@@ -12,13 +12,22 @@ import (
 	"go.uber.org/zap"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/kubernetes"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	discoveryv1client "k8s.io/client-go/kubernetes/typed/discovery/v1"
+	networkingv1client "k8s.io/client-go/kubernetes/typed/networking/v1"
 	"k8s.io/klog/v2"
 )
 
+// API is what is read of an API server.
+type API interface {
+	CoreV1() corev1client.CoreV1Interface
+	DiscoveryV1() discoveryv1client.DiscoveryV1Interface
+	NetworkingV1() networkingv1client.NetworkingV1Interface
+}
+
 // ClusterOptions say what to read from an API server. Client is required.
 type ClusterOptions struct {
-	Client kubernetes.Interface
+	Client API
 	// Namespace limits Ingresses and what they refer to, to one namespace; "" is all. Then a Role in it is all that is needed, and
 	// reading IngressClasses.
 	Namespace string

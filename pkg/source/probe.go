@@ -7,7 +7,7 @@ import (
 
 	"go.uber.org/zap"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
 
 // A watch on which nothing comes looks the same whether nothing changed or the API server hangs. So it is asked now and then, by GET
@@ -22,9 +22,9 @@ const (
 )
 
 // askReady asks the API server whether it is ready; nil for a client that cannot, as fake ones.
-func askReady(client kubernetes.Interface) func(context.Context) error {
-	api := client.Discovery().RESTClient()
-	if api == nil {
+func askReady(client API) func(context.Context) error {
+	api, ok := client.CoreV1().RESTClient().(*rest.RESTClient)
+	if !ok || api == nil {
 		return nil
 	}
 	return func(ctx context.Context) error { return api.Get().AbsPath("/readyz").MaxRetries(0).Do(ctx).Error() }

@@ -22,13 +22,22 @@ import (
 	"go.uber.org/zap"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/kubernetes"
+	coordinationv1client "k8s.io/client-go/kubernetes/typed/coordination/v1"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	networkingv1client "k8s.io/client-go/kubernetes/typed/networking/v1"
 	"k8s.io/klog/v2"
 )
 
+// API is what is written to, and read back from, an API server.
+type API interface {
+	CoreV1() corev1client.CoreV1Interface
+	NetworkingV1() networkingv1client.NetworkingV1Interface
+	CoordinationV1() coordinationv1client.CoordinationV1Interface
+}
+
 // Options say what is written, and where from. Client, ElectionID, Namespace and Identity are required unless Update is false.
 type Options struct {
-	Client kubernetes.Interface
+	Client API
 	// Update false is shadow mode: nothing is written.
 	Update bool
 
