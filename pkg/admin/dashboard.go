@@ -40,7 +40,7 @@ type view struct {
 
 	Diagnostics      []route.Diagnostic
 	MoreDiagnostics  int
-	Certificates     []certificateForm
+	Certificates     []jsonCertificate
 	MoreCertificates int
 	Routes           []row
 	MoreRoutes       int
@@ -61,8 +61,8 @@ type row struct {
 
 var page = sync.OnceValues(func() (*template.Template, error) {
 	return template.New("dashboard").Funcs(template.FuncMap{
-		"remaining": certificateForm.remaining,
-		"soon":      certificateForm.soon,
+		"remaining": jsonCertificate.remaining,
+		"soon":      jsonCertificate.soon,
 		"join":      func(list []string) string { return strings.Join(list, " ") },
 	}).Parse(dashboardHTML)
 })
@@ -172,7 +172,7 @@ func newRow(t *route.Table, h *route.Host, r *route.Route) row {
 	return next
 }
 
-func counts(t *route.Table, certificates []certificateForm, broken int) []count {
+func counts(t *route.Table, certificates []jsonCertificate, broken int) []count {
 	var routes, endpoints, errors, warnings, expiring int
 	all := t.Hosts.All()
 	for _, h := range all {

@@ -119,7 +119,7 @@ func (a *Admin) backends(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (b *backendForm) print(w io.Writer) {
+func (b *jsonBackend) print(w io.Writer) {
 	if len(b.Endpoints) == 0 {
 		fmt.Fprintf(w, "%s\tnone\t-\t-\t-\t-\t-\t-\t-\t-\n", b.Name)
 	}

@@ -31,7 +31,7 @@ type conn struct {
 	inBlock    bool // between HEADERS and the end of its field section
 	decoder    *hpack.Decoder
 	fields     fieldSet
-	calm       calm
+	flood      floodLimit
 
 	mu        sync.Mutex
 	streams   map[uint32]*stream
@@ -46,7 +46,7 @@ type conn struct {
 	final     bool // with the last stream in it: later ones are ignored
 	resets    int  // streams that handlers made us reset before their answer; the reader collects them
 	useful    int  // streams that were answered; the reader collects them
-	paid      int  // idle frames that were paid for, see calm.go; the reader collects them
+	paid      int  // idle frames that were paid for, see floodlimit.go; the reader collects them
 	unread    int  // bytes of DATA that no window update has given back
 	credit    int  // body bytes that were read or dropped, not given back yet
 	beats     int  // beats of the clock without a stream
@@ -71,7 +71,7 @@ type closedStream struct {
 func newConn(s *Server, nc net.Conn, read []byte) *conn {
 	c := &conn{
 		server: s, net: nc, remote: nc.RemoteAddr().String(), in: make([]byte, max(smallBuffer, len(read))), streams: map[uint32]*stream{},
-		window: 65535, initial: 65535, peerFrame: maxFrame, writing: -1, calm: calm{limit: s.limits.Idle},
+		window: 65535, initial: 65535, peerFrame: maxFrame, writing: -1, flood: floodLimit{limit: s.limits.Idle},
 	}
 	c.end = copy(c.in, read)
 	c.room.L = &c.mu
@@ -174,12 +174,12 @@ func (c *conn) settle() error {
 	done := c.final && len(c.streams) == 0
 	failed := c.failed
 	c.mu.Unlock()
-	c.calm.paid(paid)
+	c.flood.forgive(paid)
 	for range useful {
-		c.calm.useful()
+		c.flood.useful()
 	}
 	for range resets {
-		if err := c.calm.reset(); err != nil {
+		if err := c.flood.reset(); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,7 @@
 // Every MUST of RFC 9113 about what a client sends is held, with the stream or
 // connection error that it names. What a client may make us do without asking
 // for anything useful (resets, pings, settings, empty frames) is counted, and
-// too much of it ends the connection with ENHANCE_YOUR_CALM, see calm.go.
+// too much of it ends the connection with ENHANCE_YOUR_CALM, see floodlimit.go.
 // A handler whose stream was reset counts as a stream until it returns.
 //
 // # Where to look

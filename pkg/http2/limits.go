@@ -9,7 +9,7 @@ type Limits struct {
 	Streams          int // requests in flight; 128; above: REFUSED_STREAM
 	StreamWindow     int // bytes of a request body that wait for the handler; 512 KiB
 	ConnectionWindow int // the same for all streams of a connection; 1 MiB
-	Idle             int // frames that ask for nothing, and resets, beyond those that requests pay for; 1000 and 200; see calm.go
+	Idle             int // frames that ask for nothing, and resets, beyond those that requests pay for; 1000 and 200; see floodlimit.go
 }
 
 func (l Limits) withDefaults() Limits {

@@ -24,20 +24,20 @@ func (c *conn) receive(f frame) error {
 		if len(f.payload) < 8 {
 			return broken(codeFrameSize, "goaway-size")
 		}
-		return c.calm.nothing()
+		return c.flood.idleFrame()
 	case frameWindowUpdate:
 		return c.receiveWindowUpdate(f)
 	case framePushPromise, frameContinuation:
 		return broken(codeProtocol, "unexpected-frame")
 	}
-	return c.calm.nothing() // unknown types are ignored, RFC 9113 section 4.1
+	return c.flood.idleFrame() // unknown types are ignored, RFC 9113 section 4.1
 }
 
 func (c *conn) receivePriority(f frame) error {
 	if f.stream == 0 {
 		return broken(codeProtocol, "priority-on-connection")
 	}
-	if err := c.calm.nothing(); err != nil {
+	if err := c.flood.idleFrame(); err != nil {
 		return err
 	}
 	code, kind := codeProtocol, "priority-self"
@@ -73,15 +73,15 @@ func (c *conn) receiveReset(f frame) error {
 	}
 	st := c.streams[f.stream]
 	if st == nil {
-		return c.calm.nothing()
+		return c.flood.idleFrame()
 	}
 	begun := st.response.sent
 	c.remove(st, false)
 	st.kill(errStreamReset)
 	if begun { // who has had some of the answer did not ask for nothing
-		return c.calm.nothing()
+		return c.flood.idleFrame()
 	}
-	return c.calm.reset()
+	return c.flood.reset()
 }
 
 // resetByClient resets a stream for what the client did. The lock is held.
@@ -94,7 +94,7 @@ func (c *conn) resetByClient(id uint32, code errCode, kind string) error {
 	} else {
 		c.note(id, true)
 	}
-	return c.calm.reset()
+	return c.flood.reset()
 }
 
 func (c *conn) receiveData(f frame) error {
@@ -106,7 +106,7 @@ func (c *conn) receiveData(f frame) error {
 		return err
 	}
 	if len(f.payload) == 0 && !f.has(flagEndStream) {
-		if err := c.calm.nothing(); err != nil {
+		if err := c.flood.idleFrame(); err != nil {
 			return err
 		}
 	}
@@ -122,7 +122,7 @@ func (c *conn) receiveData(f frame) error {
 	if st == nil || st.ended {
 		c.giveBack(nil, size)
 		if st == nil && c.resetByUs(f.stream) {
-			return c.calm.nothing()
+			return c.flood.idleFrame()
 		}
 		return c.resetByClient(f.stream, codeStreamClosed, "data-after-end")
 	}

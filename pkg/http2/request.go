@@ -43,7 +43,7 @@ func (c *conn) receiveHeaders(f frame) error {
 	if f.stream <= c.last {
 		switch {
 		case c.resetByUs(f.stream):
-			return c.calm.nothing()
+			return c.flood.idleFrame()
 		case c.closedLately(f.stream):
 			return broken(codeStreamClosed, "headers-after-end")
 		}

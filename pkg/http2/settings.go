@@ -20,11 +20,11 @@ func (c *conn) receiveSettings(f frame) error {
 	case f.has(flagAck) && len(f.payload) > 0, len(f.payload)%6 != 0:
 		return broken(codeFrameSize, "settings-size")
 	case f.has(flagAck):
-		return c.calm.nothing()
+		return c.flood.idleFrame()
 	}
 	const usual = 16 // settings in a frame
 	for range max(1, len(f.payload)/6-usual) {
-		if err := c.calm.nothing(); err != nil {
+		if err := c.flood.idleFrame(); err != nil {
 			return err
 		}
 	}
@@ -80,9 +80,9 @@ func (c *conn) receivePing(f frame) error {
 		if string(f.payload) == leavePing {
 			c.left()
 		}
-		return c.calm.nothing()
+		return c.flood.idleFrame()
 	}
-	if err := c.calm.nothing(); err != nil {
+	if err := c.flood.idleFrame(); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -136,7 +136,7 @@ const few = 128
 // the little that it got, before its window is used up, is not meant.
 func (c *conn) dribble(n int64, waits bool) error {
 	if waits && n < few {
-		return c.calm.nothing()
+		return c.flood.idleFrame()
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ type picks struct {
 // backend is a Service, in the namespace of its Ingress.
 type backend struct{ namespace, service string }
 
-func (b backend) spread() (string, string) { return b.namespace, b.service }
+func (b backend) hashParts() (string, string) { return b.namespace, b.service }
 
 type retry struct {
 	backend

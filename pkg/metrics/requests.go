@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Counting a request must cost next to nothing, so nothing is looked up by label. A request finds the series of its route on a shelf
-// (shelf.go), there its counter by method, status and reason in a map, and its histograms by class of status in an array; the rest is
+// Counting a request must cost next to nothing, so nothing is looked up by label. A request finds the series of its route in a copy-on-write map
+// (cowmap.go), there its counter by method, status and reason in a map, and its histograms by class of status in an array; the rest is
 // additions. Only the first request of a kind allocates. Samples with labels are made when somebody scrapes.
 
 // Route names what a request was routed by. All are empty when nothing claimed the request.
@@ -45,8 +45,8 @@ func (m *Metrics) Request(r *Request) {
 
 // requests holds the series of all routes.
 type requests struct {
-	routes   *shelf[Route, routeSeries]
-	services *shelf[service, serviceSeries]
+	routes   *cowMap[Route, routeSeries]
+	services *cowMap[service, serviceSeries]
 	kinds    *histogramKinds
 	budget   *budget
 	other    *routeSeries // counts what the budget has no place for
@@ -56,16 +56,16 @@ type requests struct {
 // service is what histograms are kept for. They have no host and no method, or there would be too many.
 type service struct{ namespace, ingress, service string }
 
-func (s service) spread() (string, string) { return s.namespace, s.ingress }
+func (s service) hashParts() (string, string) { return s.namespace, s.ingress }
 
-func (r Route) spread() (string, string) { return r.Namespace, r.Ingress }
+func (r Route) hashParts() (string, string) { return r.Namespace, r.Ingress }
 
 func (r Route) series() service { return service{r.Namespace, r.Ingress, r.Service} }
 
 func newRequests(m *Metrics, o Options) *requests {
 	r := &requests{kinds: newHistogramKinds(m, o), budget: m.budget}
 	r.other = emptyRoute(&serviceSeries{kinds: r.kinds})
-	r.routes, r.services = newShelf(r.newRoute), newShelf(r.newService)
+	r.routes, r.services = newCOWMap(r.newRoute), newCOWMap(r.newService)
 	r.total = m.describe("counter", "requests_total", "Requests answered. reason tells why Usher made the answer itself, and is empty "+
 		"when the application did.", "ingress_namespace", "ingress", "service", "host", "method", "code", "reason")
 	m.collected(append([]*prometheus.Desc{r.total}, r.kinds.descs()...), r.collect)

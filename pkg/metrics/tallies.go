@@ -4,8 +4,8 @@ import "sync/atomic"
 
 // tallies are counters by key. What the budget has no place for is counted under another key, of which there are few.
 type tallies[K key] struct {
-	*shelf[K, tally]
-	others *shelf[K, tally]
+	*cowMap[K, tally]
+	others *cowMap[K, tally]
 	budget *budget
 }
 
@@ -16,8 +16,8 @@ type tally struct {
 }
 
 func newTallies[K key](b *budget, other func(K) K) tallies[K] {
-	others := newShelf(func(K) *tally { return &tally{count: new(atomic.Uint64)} })
-	return tallies[K]{others: others, budget: b, shelf: newShelf(func(k K) *tally {
+	others := newCOWMap(func(K) *tally { return &tally{count: new(atomic.Uint64)} })
+	return tallies[K]{others: others, budget: b, cowMap: newCOWMap(func(k K) *tally {
 		if b.take(1) {
 			return &tally{count: new(atomic.Uint64)}
 		}
@@ -28,7 +28,7 @@ func newTallies[K key](b *budget, other func(K) K) tallies[K] {
 func (t tallies[K]) add(k K) { t.get(k).count.Add(1) }
 
 func (t tallies[K]) keep(wanted func(K) bool) {
-	t.shelf.keep(wanted, func(v *tally) {
+	t.cowMap.keep(wanted, func(v *tally) {
 		if !v.shared {
 			t.budget.release(1)
 		}
@@ -41,6 +41,6 @@ func (t tallies[K]) each(f func(K, *atomic.Uint64)) {
 			f(k, v.count)
 		}
 	}
-	t.shelf.each(own)
+	t.cowMap.each(own)
 	t.others.each(own)
 }

@@ -79,7 +79,7 @@ func (w *witness) Write(p []byte) (int, error) {
 	return w.sent.Write(p)
 }
 
-// take returns what was sent since it was last asked.
+// acquire returns what was sent since it was last asked.
 func (w *witness) take() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

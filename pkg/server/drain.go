@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// settle is how long a drain lets connections that have just come say what they came for. Idle connections are closed after it.
-const settle = 50 * time.Millisecond
+// drainGrace is how long a drain lets connections that have just come say what they came for. Idle connections are closed after it.
+const drainGrace = 50 * time.Millisecond
 
 // Farewell asks every client to take its next request elsewhere, by "Connection: close" or GOAWAY, while all are still served, also on new
 // connections. It is for the time before Drain, when load balancers send nobody new any more: a connection that Drain finds idle is
@@ -34,7 +34,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		s.conns.running.Wait()
 		close(ended)
 	}()
-	if s.settle(ctx, ended) {
+	if s.awaitIdle(ctx, ended) {
 		s.http2.Shutdown()
 		s.clear2.Shutdown()
 		go func() { _ = s.plain.Shutdown(ctx) }()
@@ -54,9 +54,9 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 }
 
-// settle returns true when it is time to close idle connections, false when there is nothing left to close or no time.
-func (s *Server) settle(ctx context.Context, ended <-chan struct{}) bool {
-	timer := time.NewTimer(settle)
+// awaitIdle returns true when it is time to close idle connections, false when there is nothing left to close or no time.
+func (s *Server) awaitIdle(ctx context.Context, ended <-chan struct{}) bool {
+	timer := time.NewTimer(drainGrace)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -67,7 +67,7 @@ func TestDrainFinishesWhatIsInFlight(t *testing.T) {
 		select {
 		case err := <-drained:
 			t.Fatalf("%s: the drain did not wait: %v", protocol, err)
-		case <-time.After(2 * settle): // idle connections have been closed by now; this one was not idle
+		case <-time.After(2 * drainGrace): // idle connections have been closed by now; this one was not idle
 		}
 		close(g.leave)
 		if body := <-bodies; body != "done" {
@@ -301,7 +301,7 @@ func TestServeLastsAsLongAsTheDrain(t *testing.T) {
 	select {
 	case <-served:
 		t.Error("Serve returned while a request was in flight")
-	case <-time.After(2 * settle):
+	case <-time.After(2 * drainGrace):
 	}
 	close(g.leave)
 	if got := <-body; got != "done" {

@@ -22,7 +22,7 @@ type Limits struct {
 	// Streams is how many requests an HTTP/2 connection may have in flight; 128, as nginx has it.
 	Streams int
 	// Connections is how many may be open at a time, of all listeners together; a third of the open files that the process may have,
-	// at most 65,536. See full.go.
+	// at most 65,536. See connectionlimit.go.
 	Connections int
 }
 

@@ -43,15 +43,15 @@ const (
 // listener must outlive a moment of overload.
 func (l *listener) accept() {
 	defer l.Close()
-	backoff, crowd := firstBackoff, newCrowd()
+	backoff, pacer := firstBackoff, newAcceptPacer()
 	for {
 		conn, err := l.AcceptTCP()
 		switch {
 		case err == nil:
 			backoff = firstBackoff
 			l.admit(conn)
-			if crowd.pushes(time.Now()) {
-				l.server.wait(crowdPause)
+			if pacer.burst(time.Now()) {
+				l.server.wait(burstPause)
 			}
 		case errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded):
 			return
@@ -67,12 +67,12 @@ func (l *listener) accept() {
 
 // admit serves a connection in a goroutine of its own, if there is a place for it.
 func (l *listener) admit(conn *net.TCPConn) {
-	if !l.server.places.take() {
-		l.turnAway(conn)
+	if !l.server.open.acquire() {
+		l.refuseConnection(conn)
 		return
 	}
 	l.server.conns.running.Go(func() {
-		defer l.server.places.leave()
+		defer l.server.open.release()
 		l.serve(conn)
 	})
 }
@@ -93,7 +93,7 @@ func (s *Server) wait(d time.Duration) bool {
 func (l *listener) serve(socket *net.TCPConn) {
 	s := l.server
 	s.observer.ConnectionOpened(l.name)
-	boundUnsent(socket)
+	limitNotSent(socket)
 	s.conns.add(socket, l.name)
 	defer s.conns.remove(socket, l.name)
 	defer socket.Close()

@@ -99,7 +99,7 @@ type Server struct {
 	http2     *http2.Server // HTTP/2 over TLS
 	clear2    *http2.Server // and in the clear
 	conns     *connections
-	places    places
+	open      connectionLimit
 	heads     *http1.HeadBudget // of all servers below
 
 	mu        sync.Mutex
@@ -120,11 +120,11 @@ func New(o Options) (*Server, error) {
 		return nil, errors.New("server: HTTPS addresses without a TLS configuration")
 	}
 	s := &Server{options: o, limits: o.Limits.withDefaults(), log: o.Log, observer: o.Observer, conns: newConnections(), tcp: map[uint16][]*listener{}, stopping: make(chan struct{}), ended: make(chan struct{})}
-	s.places.most = int64(s.limits.Connections)
+	s.open.most = int64(s.limits.Connections)
 	if s.log == nil {
 		s.log = zap.NewNop()
 	}
-	s.places.check(s.log)
+	s.open.check(s.log)
 	if s.observer == nil {
 		s.observer = nobody{}
 	}

@@ -23,7 +23,7 @@ func TestUnsentIsBounded(t *testing.T) {
 					continue // it ended
 				}
 				_ = raw.Control(func(fd uintptr) {
-					if n, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, notSentLowat); err == nil && n == mostUnsent {
+					if n, err := syscall.GetsockoptInt(int(fd), syscall.IPPROTO_TCP, notSentLowat); err == nil && n == maxNotSent {
 						bounded++
 					}
 				})

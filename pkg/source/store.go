@@ -34,7 +34,7 @@ type store struct {
 	missing  map[object.Change]string      // Unread of the Snapshot; cloned for each change
 
 	before   map[object.Change]any  // what each touched object was at the last Snapshot; nil if it did not exist
-	beside   map[object.Change]bool // objects whose entry in lastGood or missing changed since
+	touched  map[object.Change]bool // objects whose entry in lastGood or missing changed since
 	since    time.Time
 	problems []object.Problem
 	told     bool // the problems are those of the last Snapshot
@@ -64,7 +64,7 @@ func newStore() *store {
 		namespaces:     newObjects(clusterScoped, sameNamespace),
 		pods:           newObjects(namespaced, samePod),
 		before:         map[object.Change]any{},
-		beside:         map[object.Change]bool{},
+		touched:        map[object.Change]bool{},
 	}
 	s.kinds = map[object.Kind]collection{
 		object.Ingress: s.ingresses, object.IngressClass: s.ingressClasses, object.Service: s.services,
@@ -179,7 +179,7 @@ func (s *store) snapshot() (*object.Snapshot, bool) {
 	}
 	s.given, s.told, s.since = true, true, time.Time{}
 	clear(s.before)
-	clear(s.beside)
+	clear(s.touched)
 	return snap, true
 }
 
@@ -188,7 +188,7 @@ func (s *store) changes() []object.Change {
 	changes := make([]object.Change, 0, len(s.before))
 	for c, before := range s.before {
 		kind := s.kinds[c.Kind]
-		if now := kind.get(c.Key); s.beside[c] || !kind.same(before, now) {
+		if now := kind.get(c.Key); s.touched[c] || !kind.same(before, now) {
 			changes = append(changes, c)
 		}
 	}

@@ -29,7 +29,7 @@ func addressesOf(s *corev1.Service) []networkingv1.IngressLoadBalancerIngress {
 		return []networkingv1.IngressLoadBalancerIngress{hostOrIP(s.Spec.ExternalName)}
 	case corev1.ServiceTypeLoadBalancer:
 		for _, i := range s.Status.LoadBalancer.Ingress {
-			out = append(out, ofBalancer(i))
+			out = append(out, ofLoadBalancer(i))
 		}
 	}
 	for _, ip := range s.Spec.ExternalIPs {
@@ -41,7 +41,7 @@ func addressesOf(s *corev1.Service) []networkingv1.IngressLoadBalancerIngress {
 	return sorted(out)
 }
 
-func ofBalancer(i corev1.LoadBalancerIngress) networkingv1.IngressLoadBalancerIngress {
+func ofLoadBalancer(i corev1.LoadBalancerIngress) networkingv1.IngressLoadBalancerIngress {
 	out := networkingv1.IngressLoadBalancerIngress{IP: i.IP, Hostname: i.Hostname}
 	for _, p := range i.Ports {
 		out.Ports = append(out.Ports, networkingv1.IngressPortStatus{Port: p.Port, Protocol: p.Protocol, Error: p.Error})

@@ -179,16 +179,16 @@ func (w *Writer) tell(leads bool) {
 
 // write follows the Tables with status and Events until ctx ends, and returns the addresses it has published.
 func (w *Writer) write(ctx context.Context) []networkingv1.IngressLoadBalancerIngress {
-	balancers, events := newBalancers(w), newEvents(w)
+	addressWriter, events := newAddressWriter(w), newEvents(w)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		table := w.table.Load()
-		balancers.follow(ctx, table)
+		addressWriter.follow(ctx, table)
 		events.follow(ctx, table)
 		select {
 		case <-ctx.Done():
-			return balancers.stop()
+			return addressWriter.stop()
 		case <-w.published:
 		case <-tick.C:
 		}

@@ -478,7 +478,7 @@ func TestDeletedIngressIsForgotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b := newBalancers(w)
+		b := newAddressWriter(w)
 		defer b.stop()
 		b.follow(t.Context(), table("a", "b"))
 		wait(time.Second)

@@ -13,15 +13,15 @@ import (
 // accepted and closed at once, by a reset, which leaves nothing behind in the kernel: a client hears at once that it has to go elsewhere,
 // where one that is left in the queue of the kernel would wait. A connection that is idle keeps its place; KeepAlive ends it.
 
-// mostConnections bounds the default.
-const mostConnections = 1 << 16
+// maxDefaultConnections bounds the default.
+const maxDefaultConnections = 1 << 16
 
 // defaultConnections is a third of the files that this process may open. A client's connection may need another one to its endpoint, and
 // what is left is for the admin port, the API server and files: without those, a flood of connections would end more than new connections.
-func defaultConnections() int { return int(max(1, min(openFiles()/3, mostConnections))) }
+func defaultConnections() int { return int(max(1, min(openFiles()/3, maxDefaultConnections))) }
 
-// places are taken by connections that are open.
-type places struct {
+// connectionLimit counts connections that are open.
+type connectionLimit struct {
 	most  int64
 	taken atomic.Int64
 
@@ -31,52 +31,52 @@ type places struct {
 }
 
 // check warns of a limit that will never be reached.
-func (p *places) check(log *zap.Logger) {
-	if files := openFiles(); uint64(p.most) >= files {
+func (l *connectionLimit) check(log *zap.Logger) {
+	if files := openFiles(); uint64(l.most) >= files {
 		log.Warn("the limit of connections is not below that of open files, which comes first: new connections will wait, and none to endpoints can be made",
-			zap.Int64("connections", p.most), zap.Uint64("openFiles", files))
+			zap.Int64("connections", l.most), zap.Uint64("openFiles", files))
 	}
 }
 
 // MaxConnections is how many client connections may be open at a time.
-func (s *Server) MaxConnections() int { return int(s.places.most) }
+func (s *Server) MaxConnections() int { return int(s.open.most) }
 
-// take returns false when every place is taken.
-func (p *places) take() bool {
-	if p.taken.Add(1) <= p.most {
+// acquire returns false when every place is taken.
+func (l *connectionLimit) acquire() bool {
+	if l.taken.Add(1) <= l.most {
 		return true
 	}
-	p.leave()
+	l.release()
 	return false
 }
 
-func (p *places) leave() { p.taken.Add(-1) }
+func (l *connectionLimit) release() { l.taken.Add(-1) }
 
 // tellEvery is how often at most refused connections are logged; the metric counts each.
 const tellEvery = time.Second
 
 // refusedOne counts a refusal. It returns how many there were since the last that was told, or 0 while it is too early to tell again.
-func (p *places) refusedOne() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.refused++
+func (l *connectionLimit) refusedOne() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused++
 	now := time.Now()
-	if !p.told.IsZero() && now.Sub(p.told) < tellEvery {
+	if !l.told.IsZero() && now.Sub(l.told) < tellEvery {
 		return 0
 	}
-	n := p.refused
-	p.told, p.refused = now, 0
+	n := l.refused
+	l.told, l.refused = now, 0
 	return n
 }
 
-// turnAway closes a connection for which there is no place.
-func (l *listener) turnAway(conn *net.TCPConn) {
+// refuseConnection closes a connection for which there is no place.
+func (l *listener) refuseConnection(conn *net.TCPConn) {
 	_ = conn.SetLinger(0)
 	_ = conn.Close()
 	s := l.server
 	s.observer.ConnectionRefused(l.name)
-	if n := s.places.refusedOne(); n > 0 {
-		s.log.Warn("as many connections are open as may be; new ones are closed at once", zap.Int64("limit", s.places.most),
+	if n := s.open.refusedOne(); n > 0 {
+		s.log.Warn("as many connections are open as may be; new ones are closed at once", zap.Int64("limit", s.open.most),
 			zap.Int64("refused", n), zap.String("listener", l.name))
 	}
 }

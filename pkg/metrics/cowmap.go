@@ -6,14 +6,14 @@ import (
 	"sync/atomic"
 )
 
-// key is what a shelf finds its values by. The two strings tell which shard it is in: the map there hashes the whole of it once more.
+// key is what a cowMap finds its values by. The two strings tell which shard it is in: the map there hashes the whole of it once more.
 type key interface {
 	comparable
-	spread() (a, b string)
+	hashParts() (a, b string)
 }
 
-// shelf is a map that is read without a lock and grows rarely: a write copies one of its shards.
-type shelf[K key, V any] struct {
+// cowMap is a copy-on-write map: it is read without a lock and grows rarely: a write copies one of its shards.
+type cowMap[K key, V any] struct {
 	seed   maphash.Seed
 	create func(K) *V
 	shards [64]shard[K, V]
@@ -24,13 +24,13 @@ type shard[K key, V any] struct {
 	write sync.Mutex
 }
 
-func newShelf[K key, V any](create func(K) *V) *shelf[K, V] {
-	return &shelf[K, V]{seed: maphash.MakeSeed(), create: create}
+func newCOWMap[K key, V any](create func(K) *V) *cowMap[K, V] {
+	return &cowMap[K, V]{seed: maphash.MakeSeed(), create: create}
 }
 
 // get returns the value of key, and makes it when there is none.
-func (s *shelf[K, V]) get(key K) *V {
-	a, b := key.spread()
+func (s *cowMap[K, V]) get(key K) *V {
+	a, b := key.hashParts()
 	at := maphash.String(s.seed, a) ^ maphash.String(s.seed, b)>>1
 	return s.shards[at%uint64(len(s.shards))].get(key, s.create)
 }
@@ -59,7 +59,7 @@ func (s *shard[K, V]) get(key K, create func(K) *V) *V {
 }
 
 // keep drops everything that wanted does not want, and calls dropped for it.
-func (s *shelf[K, V]) keep(wanted func(K) bool, dropped func(*V)) {
+func (s *cowMap[K, V]) keep(wanted func(K) bool, dropped func(*V)) {
 	for i := range s.shards {
 		s.shards[i].keep(wanted, dropped)
 	}
@@ -84,7 +84,7 @@ func (s *shard[K, V]) keep(wanted func(K) bool, dropped func(*V)) {
 }
 
 // each calls f for all values, in no order.
-func (s *shelf[K, V]) each(f func(K, *V)) {
+func (s *cowMap[K, V]) each(f func(K, *V)) {
 	for i := range s.shards {
 		if m := s.shards[i].read.Load(); m != nil {
 			for k, v := range *m {

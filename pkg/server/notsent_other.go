@@ -4,4 +4,4 @@ package server
 
 import "net"
 
-func boundUnsent(*net.TCPConn) {}
+func limitNotSent(*net.TCPConn) {}

@@ -83,7 +83,7 @@ func TestConnectionsBeyondTheLimit(t *testing.T) {
 		t.Error("a connection that was there before is not served any more")
 	}
 	stream.Close()
-	until(t, "room again", func() bool { return s.conns.on(nameTCP) == 0 && s.places.taken.Load() == 2 })
+	until(t, "room again", func() bool { return s.conns.on(nameTCP) == 0 && s.open.taken.Load() == 2 })
 	if !servedAnew(s.http) {
 		t.Error("there is room, and a connection was refused")
 	}
@@ -92,7 +92,7 @@ func TestConnectionsBeyondTheLimit(t *testing.T) {
 
 // A thousand refusals are one line or two, not a thousand.
 func TestRefusedConnectionsAreLoggedNowAndThen(t *testing.T) {
-	p := places{most: 1}
+	p := connectionLimit{most: 1}
 	if n := p.refusedOne(); n != 1 {
 		t.Errorf("the first is told as %d", n)
 	}
@@ -130,8 +130,8 @@ func TestDrainWhenFull(t *testing.T) {
 	if !<-answered {
 		t.Error("the request in flight was not answered")
 	}
-	if n := s.places.taken.Load(); n != 0 {
-		t.Errorf("%d places are taken after the end", n)
+	if n := s.open.taken.Load(); n != 0 {
+		t.Errorf("%d connections are counted after the end", n)
 	}
 }
 

@@ -26,8 +26,8 @@ const (
 	writers, writesPerSecond, writeBurst = 4, 50, 100
 )
 
-// balancers keeps status.loadBalancer of every claimed Ingress. It lives while this replica leads.
-type balancers struct {
+// addressWriter keeps status.loadBalancer of every claimed Ingress. It lives while this replica leads.
+type addressWriter struct {
 	w     *Writer
 	queue workqueue.TypedRateLimitingInterface[object.Key]
 	pace  flowcontrol.RateLimiter
@@ -44,16 +44,16 @@ type balancers struct {
 	written   map[types.UID][]networkingv1.IngressLoadBalancerIngress
 }
 
-func newBalancers(w *Writer) *balancers {
+func newAddressWriter(w *Writer) *addressWriter {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[object.Key](100*time.Millisecond, 30*time.Second)
-	return &balancers{
+	return &addressWriter{
 		w: w, queue: workqueue.NewTypedRateLimitingQueue(limiter), pace: flowcontrol.NewTokenBucketRateLimiter(writesPerSecond, writeBurst),
 		addresses: w.fixed, known: len(w.fixed) > 0, written: map[types.UID][]networkingv1.IngressLoadBalancerIngress{},
 	}
 }
 
 // follow takes in the Table and queues the Ingresses to compare.
-func (b *balancers) follow(ctx context.Context, t *route.Table) {
+func (b *addressWriter) follow(ctx context.Context, t *route.Table) {
 	if t == nil {
 		return
 	}
@@ -83,7 +83,7 @@ func (b *balancers) follow(ctx context.Context, t *route.Table) {
 }
 
 // forget drops what was written to Ingresses that are not claimed any more.
-func (b *balancers) forget() {
+func (b *addressWriter) forget() {
 	uids := map[types.UID]bool{}
 	for _, uid := range b.claimed {
 		uids[uid] = true
@@ -92,14 +92,14 @@ func (b *balancers) forget() {
 }
 
 // stop waits until no write is under way, and returns the addresses that were written.
-func (b *balancers) stop() []networkingv1.IngressLoadBalancerIngress {
+func (b *addressWriter) stop() []networkingv1.IngressLoadBalancerIngress {
 	b.queue.ShutDown()
 	b.work.Wait()
 	return b.addresses
 }
 
 // ask looks at the Service now and then, and returns whether its addresses moved.
-func (b *balancers) ask(ctx context.Context) bool {
+func (b *addressWriter) ask(ctx context.Context) bool {
 	o := b.w.options
 	if len(b.w.fixed) > 0 || o.Service.Name == "" || time.Since(b.asked) < lookup {
 		return false
@@ -121,21 +121,21 @@ func (b *balancers) ask(ctx context.Context) bool {
 	return moved
 }
 
-func (b *balancers) run(ctx context.Context) {
+func (b *addressWriter) run(ctx context.Context) {
 	for {
 		k, shutdown := b.queue.Get()
 		if shutdown {
 			return
 		}
 		if ctx.Err() == nil {
-			b.settle(ctx, k)
+			b.write(ctx, k)
 		}
 		b.queue.Done(k)
 	}
 }
 
-// settle compares one Ingress and writes its status if it differs.
-func (b *balancers) settle(ctx context.Context, k object.Key) {
+// write compares one Ingress and writes its status if it differs.
+func (b *addressWriter) write(ctx context.Context, k object.Key) {
 	b.mu.Lock()
 	addresses, known, uid, claimed := b.addresses, b.known, b.claimed[k], b.isClaimed(k)
 	b.mu.Unlock()
@@ -158,13 +158,13 @@ func (b *balancers) settle(ctx context.Context, k object.Key) {
 	}
 }
 
-func (b *balancers) isClaimed(k object.Key) bool {
+func (b *addressWriter) isClaimed(k object.Key) bool {
 	_, ok := b.claimed[k]
 	return ok
 }
 
 // note remembers what was written, and warns if the same was written before: somebody undid it.
-func (b *balancers) note(k object.Key, uid types.UID, addresses []networkingv1.IngressLoadBalancerIngress) {
+func (b *addressWriter) note(k object.Key, uid types.UID, addresses []networkingv1.IngressLoadBalancerIngress) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if last, ok := b.written[uid]; ok && same(last, addresses) {

@@ -53,7 +53,7 @@ func (s *store) setLastGood(k object.Key, secret *corev1.Secret) {
 
 // touch makes an object one of the changes, even if it is the same itself.
 func (s *store) touch(c object.Change) {
-	s.beside[c] = true
+	s.touched[c] = true
 	s.note(c, s.kinds[c.Kind].get(c.Key), time.Now())
 }
 

@@ -1,6 +1,6 @@
 package http2
 
-// calm counts what a client makes us do for nothing. Requests that were
+// floodLimit counts what a client makes us do for nothing. Requests that were
 // answered and DATA that was sent pay for some of it, so that a busy client may
 // reset and ping in proportion; one that does nothing else runs out. A client of
 // gRPC pings after DATA to measure the way, and every few seconds while its
@@ -8,7 +8,7 @@ package http2
 //
 // What has an answer to give is counted. WINDOW_UPDATE that no answer waits for
 // has none: it costs a comparison and an addition, and no bound is put on it.
-type calm struct {
+type floodLimit struct {
 	limit  int
 	resets int // streams that ended before their answer, whoever reset them
 	idle   int // frames that ask for nothing
@@ -17,23 +17,23 @@ type calm struct {
 // reset counts a stream that ended before its answer: RST_STREAM from the
 // client (CVE-2023-44487) or from us because of what the client sent
 // (CVE-2025-8671).
-func (c *calm) reset() error {
-	if c.resets++; c.resets > max(c.limit/5, 1) {
+func (f *floodLimit) reset() error {
+	if f.resets++; f.resets > max(f.limit/5, 1) {
 		return broken(codeEnhanceYourCalm, "too-many-resets")
 	}
 	return nil
 }
 
-// nothing counts a frame that asks for nothing.
-func (c *calm) nothing() error {
-	if c.idle++; c.idle > c.limit {
+// idleFrame counts a frame that asks for nothing.
+func (f *floodLimit) idleFrame() error {
+	if f.idle++; f.idle > f.limit {
 		return broken(codeEnhanceYourCalm, "too-many-idle-frames")
 	}
 	return nil
 }
 
-// paid forgives idle frames that DATA or time has paid for.
-func (c *calm) paid(n int) { c.idle = max(c.idle-n, 0) }
+// forgive takes back idle frames that DATA or time has paid for.
+func (f *floodLimit) forgive(n int) { f.idle = max(f.idle-n, 0) }
 
 const (
 	paidByData = 2  // for each DATA frame that was not cut small by the client's window
@@ -41,7 +41,7 @@ const (
 )
 
 // useful pays for one reset and a few idle frames.
-func (c *calm) useful() {
-	c.resets = max(c.resets-1, 0)
-	c.idle = max(c.idle-10, 0)
+func (f *floodLimit) useful() {
+	f.resets = max(f.resets-1, 0)
+	f.idle = max(f.idle-10, 0)
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// The forms below are the JSON of the pages. Their field names are stable.
+// The types below are the JSON of the pages. Their field names are stable.
 
-type tableForm struct {
+type jsonTable struct {
 	Generation uint64     `json:"generation"`
-	Hosts      []hostForm `json:"hosts"`
-	Default    *pathForm  `json:"default,omitempty"`
+	Hosts      []jsonHost `json:"hosts"`
+	Default    *jsonPath  `json:"default,omitempty"`
 }
 
-type hostForm struct {
+type jsonHost struct {
 	Host    string     `json:"host"` // "" is any host that no other claims
 	TLS     bool       `json:"tls"`
-	Paths   []pathForm `json:"paths"`
-	Default *pathForm  `json:"default,omitempty"`
+	Paths   []jsonPath `json:"paths"`
+	Default *jsonPath  `json:"default,omitempty"`
 }
 
-type pathForm struct {
+type jsonPath struct {
 	Path     string        `json:"path,omitempty"`
 	Type     string        `json:"type,omitempty"`
 	Backend  string        `json:"backend,omitempty"`
@@ -35,16 +35,16 @@ type pathForm struct {
 	Shadowed []string      `json:"shadowed,omitempty"` // declarations that lost to it
 }
 
-func tableJSON(t *route.Table) tableForm {
-	form := tableForm{Generation: t.Generation, Hosts: []hostForm{}, Default: pathJSON(t, t.Default)}
+func tableJSON(t *route.Table) jsonTable {
+	out := jsonTable{Generation: t.Generation, Hosts: []jsonHost{}, Default: pathJSON(t, t.Default)}
 	for _, h := range hosts(t) {
-		host := hostForm{Host: h.Name, TLS: h.TLS, Paths: []pathForm{}, Default: pathJSON(t, h.Default)}
+		host := jsonHost{Host: h.Name, TLS: h.TLS, Paths: []jsonPath{}, Default: pathJSON(t, h.Default)}
 		for _, r := range h.Paths.All() {
 			host.Paths = append(host.Paths, *pathJSON(t, r))
 		}
-		form.Hosts = append(form.Hosts, host)
+		out.Hosts = append(out.Hosts, host)
 	}
-	return form
+	return out
 }
 
 // hosts are those of t by name.
@@ -54,32 +54,32 @@ func hosts(t *route.Table) []*route.Host {
 	return list
 }
 
-func pathJSON(t *route.Table, r *route.Route) *pathForm {
+func pathJSON(t *route.Table, r *route.Route) *jsonPath {
 	if r == nil {
 		return nil
 	}
-	form := &pathForm{Path: r.Path, Type: string(r.Type), Broken: r.Broken, Origin: r.Origin.String()}
+	out := &jsonPath{Path: r.Path, Type: string(r.Type), Broken: r.Broken, Origin: r.Origin.String()}
 	if r.Ingress.Name != "" {
-		form.Ingress = r.Ingress.Namespace + "/" + r.Ingress.Name
+		out.Ingress = r.Ingress.Namespace + "/" + r.Ingress.Name
 	}
 	if b := t.Backend(r); b != nil {
-		form.Backend = b.Name
-		form.Broken = cmp.Or(form.Broken, b.Reason)
+		out.Backend = b.Name
+		out.Broken = cmp.Or(out.Broken, b.Reason)
 	}
 	for _, o := range r.Shadowed {
-		form.Shadowed = append(form.Shadowed, o.String())
+		out.Shadowed = append(out.Shadowed, o.String())
 	}
-	return form
+	return out
 }
 
-type backendForm struct {
+type jsonBackend struct {
 	Name      string         `json:"name"`
 	Reason    policy.Reason  `json:"reason,omitempty"`
 	Detail    string         `json:"detail,omitempty"`
-	Endpoints []endpointForm `json:"endpoints"`
+	Endpoints []jsonEndpoint `json:"endpoints"`
 }
 
-type endpointForm struct {
+type jsonEndpoint struct {
 	Address   string `json:"address"`
 	Pod       string `json:"pod,omitempty"`
 	Node      string `json:"node,omitempty"`
@@ -89,30 +89,30 @@ type endpointForm struct {
 	Seen []EndpointState `json:"seen,omitempty"`
 }
 
-func (a *Admin) backendsJSON(t *route.Table) []backendForm {
+func (a *Admin) backendsJSON(t *route.Table) []jsonBackend {
 	type place struct{ service, address string }
 	seen := map[place][]EndpointState{}
 	for _, s := range a.options.Endpoints() {
 		at := place{s.Service, s.Address}
 		seen[at] = append(seen[at], s)
 	}
-	forms := make([]backendForm, 0, len(t.Backends))
+	list := make([]jsonBackend, 0, len(t.Backends))
 	for _, b := range t.Backends {
-		form := backendForm{Name: b.Name, Reason: b.Reason, Detail: b.Detail, Endpoints: []endpointForm{}}
+		out := jsonBackend{Name: b.Name, Reason: b.Reason, Detail: b.Detail, Endpoints: []jsonEndpoint{}}
 		add := func(endpoints []route.Endpoint, condition func(*route.Endpoint) string) {
 			for i := range endpoints {
 				e := &endpoints[i]
-				form.Endpoints = append(form.Endpoints, endpointForm{Address: e.Address(), Pod: e.Pod, Node: e.Node, Zone: e.Zone,
+				out.Endpoints = append(out.Endpoints, jsonEndpoint{Address: e.Address(), Pod: e.Pod, Node: e.Node, Zone: e.Zone,
 					Condition: condition(e), Seen: seen[place{b.Namespace + "/" + b.Service, e.Address()}]})
 			}
 		}
 		add(b.Endpoints, readiness)
 		add(b.Draining, func(*route.Endpoint) string { return "draining" })
 		add(b.Unready, func(*route.Endpoint) string { return "unready" })
-		forms = append(forms, form)
+		list = append(list, out)
 	}
-	slices.SortFunc(forms, func(a, b backendForm) int { return cmp.Compare(a.Name, b.Name) })
-	return forms
+	slices.SortFunc(list, func(a, b jsonBackend) int { return cmp.Compare(a.Name, b.Name) })
+	return list
 }
 
 func readiness(e *route.Endpoint) string {
@@ -122,7 +122,7 @@ func readiness(e *route.Endpoint) string {
 	return "serving"
 }
 
-type certificateForm struct {
+type jsonCertificate struct {
 	Secret    string    `json:"secret"`
 	Names     []string  `json:"names"`     // it is valid for
 	ServedFor []string  `json:"servedFor"` // hosts that Ingresses give it for; "*" is any other name
@@ -135,7 +135,7 @@ type certificateForm struct {
 }
 
 // remaining is how long the certificate is still valid, in the unit one thinks in.
-func (c certificateForm) remaining() string {
+func (c jsonCertificate) remaining() string {
 	switch {
 	case c.left <= 0:
 		return "expired"
@@ -146,10 +146,10 @@ func (c certificateForm) remaining() string {
 }
 
 // soon tells whether somebody should look: an automatic renewal would have come by now.
-func (c certificateForm) soon() bool { return c.left < 14*24*time.Hour }
+func (c jsonCertificate) soon() bool { return c.left < 14*24*time.Hour }
 
 // certificatesJSON lists the certificates in use, the one that expires first on top.
-func certificatesJSON(set *route.Certificates, now time.Time) []certificateForm {
+func certificatesJSON(set *route.Certificates, now time.Time) []jsonCertificate {
 	served := map[*route.Certificate][]string{}
 	for _, name := range set.Names() {
 		for _, c := range set.For(name) {
@@ -159,15 +159,15 @@ func certificatesJSON(set *route.Certificates, now time.Time) []certificateForm 
 	if set != nil && set.Default != nil {
 		served[set.Default] = append(served[set.Default], "*")
 	}
-	forms := []certificateForm{}
+	list := []jsonCertificate{}
 	for _, c := range set.All() {
-		form := certificateForm{Secret: c.Secret.Namespace + "/" + c.Secret.Name, Names: c.Names, ServedFor: served[c], Key: "unknown",
+		out := jsonCertificate{Secret: c.Secret.Namespace + "/" + c.Secret.Name, Names: c.Names, ServedFor: served[c], Key: "unknown",
 			NotBefore: c.NotFrom, Until: c.Until, Expired: now.After(c.Until), left: c.Until.Sub(now)}
 		if c.TLS != nil && c.TLS.Leaf != nil {
-			form.Key = c.TLS.Leaf.PublicKeyAlgorithm.String()
+			out.Key = c.TLS.Leaf.PublicKeyAlgorithm.String()
 		}
-		forms = append(forms, form)
+		list = append(list, out)
 	}
-	slices.SortStableFunc(forms, func(a, b certificateForm) int { return a.Until.Compare(b.Until) })
-	return forms
+	slices.SortStableFunc(list, func(a, b jsonCertificate) int { return a.Until.Compare(b.Until) })
+	return list
 }
