@@ -35,6 +35,24 @@ func TestGeneratedPages(t *testing.T) {
 	}
 }
 
+// TestReadme: what README shows of `usher explain` is what it prints.
+func TestReadme(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(rootFolder, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```console\n\\$ usher (.*?)\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		t.Fatal("README shows no command of usher")
+	}
+	t.Chdir(rootFolder)
+	var out bytes.Buffer
+	run(t.Context(), strings.Fields(string(block[1])), console{out: &out, err: &out})
+	if !strings.HasPrefix(out.String(), string(block[2])) {
+		t.Errorf("usher %s prints\n%s\nREADME shows\n%s", block[1], &out, block[2])
+	}
+}
+
 // TestManifests: every manifest that anybody is shown can be read, and is wrong only where it says so.
 func TestManifests(t *testing.T) {
 	wrong := map[string]string{ // what is meant to be wrong, by the message

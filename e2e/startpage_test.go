@@ -14,30 +14,30 @@ import (
 	"time"
 )
 
-// TestReadme runs what README shows for a folder of one's own, word for word but for the build: ports are free in the tests' namespace.
-func TestReadme(t *testing.T) {
+// TestStartPage runs what docs/start.md shows for a folder of one's own, word for word but for the build: ports are free in the tests' namespace.
+func TestStartPage(t *testing.T) {
 	for _, program := range []string{"sh", "python3", "curl"} {
 		if _, err := exec.LookPath(program); err != nil {
-			t.Skipf("README's commands need %s, which this machine has not", program)
+			t.Skipf("docs/start.md's commands need %s, which this machine has not", program)
 		}
 	}
-	text, err := os.ReadFile("../README.md")
+	text, err := os.ReadFile("../docs/start.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	block := regexp.MustCompile("(?s)```sh\n(mkdir site.*?)```").FindStringSubmatch(string(text))
 	if block == nil {
-		t.Fatal("README has no block that begins with mkdir site")
+		t.Fatal("docs/start.md has no block that begins with mkdir site")
 	}
 	const build = "go build -o usher ./cmd/usher\n"
 	if !strings.Contains(block[1], build) {
-		t.Fatalf("README does not build usher by %q", build)
+		t.Fatalf("docs/start.md does not build usher by %q", build)
 	}
 	script := strings.Replace(block[1], build, "cp \"$"+binaryVariable+"\" usher\n", 1)
 	out, err := runGroup(t, script)
 	for _, want := range []string{"Directory listing for /", "hello.localhost"} {
 		if !strings.Contains(out, want) {
-			t.Errorf("%q is not in what README's commands print", want)
+			t.Errorf("%q is not in what docs/start.md's commands print", want)
 		}
 	}
 	if err != nil || t.Failed() {
