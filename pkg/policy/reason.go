@@ -182,7 +182,7 @@ func objectReasons() []ReasonDoc {
 		{PathConflict, 0, "Another, older Ingress already owns this host, path and path type.", "Remove one of the two; until then the older one wins."},
 		{DefaultBackendConflict, 0, "Another, older Ingress already gives the default backend here.", "Remove one of the two; until then the older one wins."},
 		{EmptyRule, 0, "A rule has no paths.", "Add http.paths, or a spec.defaultBackend."},
-		{TooManyRules, 0, "The Ingress declares more paths or TLS names than one may; those beyond are ignored.", "Spread them over several Ingresses."},
+		{TooManyRules, 503, "The Ingress declares more paths or TLS names than one may; paths beyond answer 503, TLS entries beyond have the default certificate.", "Spread them over several Ingresses."},
 		{ClassIgnored, 0, "The Ingress belongs to no class of this controller.", "Set spec.ingressClassName to one of this controller's classes."},
 		{ClassAmbiguous, 0, "More than one IngressClass is marked as the default.", "Keep the annotation ingressclass.kubernetes.io/is-default-class on one of them."},
 		{ClassParameters, 0, "The IngressClass's parameters could not be used.", "Name an existing ConfigMap: apiGroup empty, kind ConfigMap, scope Namespace."},

@@ -246,10 +246,11 @@ func (in *ingress) readFallback() {
 }
 
 // mostPaths is how many paths, and how many names of TLS entries, one Ingress may declare. It is far above what anybody uses, and
-// bounds what one object costs everybody else.
+// bounds what one object costs everybody else. A path beyond it keeps its place and answers 503, so that its requests never reach a
+// wider path; a TLS entry beyond it is taken without its Secret, so that its hosts are still redirected to HTTPS.
 const mostPaths = 10_000
 
-// readRules reads the rules until the Ingress has declared all that it may. A rule without paths counts as one.
+// readRules reads the rules. A rule without paths counts as one path.
 func (in *ingress) readRules(noCatchAll bool) {
 	room := mostPaths
 	for i := range in.object.Spec.Rules {
@@ -257,12 +258,11 @@ func (in *ingress) readRules(noCatchAll bool) {
 		if rule := &in.object.Spec.Rules[i]; rule.HTTP != nil {
 			paths = max(1, len(rule.HTTP.Paths))
 		}
-		if room > 0 {
-			in.readRule(i, min(paths, room), noCatchAll)
-		}
-		if paths > room {
-			in.reportTooMany(fmt.Sprintf("spec.rules[%d]", i), "paths", in.declaredPaths())
-			break
+		in.readRule(i, max(0, room), noCatchAll)
+		if room >= 0 && paths > room {
+			in.reportTooMany(fmt.Sprintf("spec.rules[%d]", i), "paths", in.declaredPaths(),
+				fmt.Sprintf("the first %d are served; each of the others keeps its place and answers 503", mostPaths))
+			room = 0
 		}
 		room -= paths
 	}
@@ -280,16 +280,15 @@ func (in *ingress) declaredPaths() int {
 	return n
 }
 
-func (in *ingress) reportTooMany(field, what string, found int) {
+func (in *ingress) reportTooMany(field, what string, found int, effect string) {
 	in.report(route.Diagnostic{
 		Severity: route.Error, Reason: policy.TooManyRules, Origin: in.at(field),
-		Message: fmt.Sprintf("the Ingress has %d %s; want at most %d", found, what, mostPaths),
-		Effect:  fmt.Sprintf("the first %d are taken; what is left of this field, and all after it, is ignored", mostPaths),
+		Message: fmt.Sprintf("the Ingress has %d %s; want at most %d", found, what, mostPaths), Effect: effect,
 	})
 }
 
-// readRule reads the first paths of a rule.
-func (in *ingress) readRule(i, paths int, noCatchAll bool) {
+// readRule reads a rule; its paths from the one with index room on are closed.
+func (in *ingress) readRule(i, room int, noCatchAll bool) {
 	rule := &in.object.Spec.Rules[i]
 	field := fmt.Sprintf("spec.rules[%d]", i)
 	name, err := hostName(rule.Host)
@@ -309,8 +308,19 @@ func (in *ingress) readRule(i, paths int, noCatchAll bool) {
 		in.reportEmptyRule(name, field)
 		return
 	}
-	for j := range rule.HTTP.Paths[:paths] {
-		in.readPath(h, &rule.HTTP.Paths[j], fmt.Sprintf("%s.http.paths[%d]", field, j))
+	for j := range rule.HTTP.Paths {
+		field := fmt.Sprintf("%s.http.paths[%d]", field, j)
+		p, ok := in.readPath(h, &rule.HTTP.Paths[j], field)
+		switch {
+		case !ok:
+			continue
+		case p.broken != "":
+		case j >= room:
+			p.broken = policy.TooManyRules
+		default:
+			in.readBackend(&p, &rule.HTTP.Paths[j].Backend, field+".backend")
+		}
+		h.paths = append(h.paths, p)
 	}
 }
 
@@ -340,24 +350,20 @@ func (in *ingress) reportEmptyRule(host, field string) {
 	})
 }
 
-func (in *ingress) readPath(h *hostRules, declared *networkingv1.HTTPIngressPath, field string) {
+// readPath reads a path without its backend; false if it has no place in the URL space.
+func (in *ingress) readPath(h *hostRules, declared *networkingv1.HTTPIngressPath, field string) (path, bool) {
 	p := path{field: field}
 	var why string
 	p.path, p.kind, why = declaredPath(declared)
 	if why != "" {
 		in.reportPath(h, &p, declared.Path, why)
-		if p.path != "" {
-			p.broken, p.yields = policy.BadPath, true
-			h.paths = append(h.paths, p)
-		}
-		return
+		p.broken, p.yields = policy.BadPath, true
+		return p, p.path != ""
 	}
-	if in.policy.RegexPaths && in.closeRegex(h, &p) {
-		h.paths = append(h.paths, p)
-		return
+	if in.policy.RegexPaths {
+		in.closeRegex(h, &p)
 	}
-	in.readBackend(&p, &declared.Backend, field+".backend")
-	h.paths = append(h.paths, p)
+	return p, true
 }
 
 func (in *ingress) reportPath(h *hostRules, p *path, written, why string) {

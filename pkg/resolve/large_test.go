@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/usher-ingress/usher/pkg/object"
 	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
 )
 
 // largeIngress has n rules with hosts of a pattern, and the same hosts in its TLS section: in one entry, or in one each.
@@ -143,31 +145,40 @@ func TestBackendsOfALargeIngress(t *testing.T) {
 	}
 }
 
-// TestTooManyRules: what an Ingress declares beyond the bound is ignored and told.
-func TestTooManyRules(t *testing.T) {
-	in := largeIngress(mostPaths+2, "h%d.example.com", true)
-	table := New(Options{WithoutClass: true}).Resolve(&object.Snapshot{Ingresses: map[object.Key]*networkingv1.Ingress{object.KeyOf(in): in}}, time.Unix(100, 0))
-	if n := len(table.Hosts.All()); n != mostPaths {
-		t.Errorf("%d hosts, want %d", n, mostPaths)
-	}
-	var told []string
+// tooMany are the Diagnostics of a Table that say that an Ingress has too many rules.
+func tooMany(table *route.Table) (told []string) {
 	for _, d := range table.Diagnostics {
 		if d.Reason == policy.TooManyRules {
 			told = append(told, d.String())
 		}
 	}
+	return told
+}
+
+// TestTooManyRules: what an Ingress declares beyond the bound is closed and reported.
+func TestTooManyRules(t *testing.T) {
+	in := largeIngress(mostPaths+2, "h%d.example.com", true)
+	table := New(Options{WithoutClass: true}).Resolve(&object.Snapshot{Ingresses: map[object.Key]*networkingv1.Ingress{object.KeyOf(in): in}}, time.Unix(100, 0))
+	for i, want := range map[int]policy.Reason{0: "", mostPaths - 1: "", mostPaths: policy.TooManyRules, mostPaths + 1: policy.TooManyRules} {
+		host := fmt.Sprintf("h%d.example.com", i)
+		m := table.Lookup(host, "/")
+		if m.Route == nil || m.Route.Broken != want || !m.Host.TLS {
+			t.Errorf("%s leads to %+v; want it broken by %q, with TLS", host, m.Route, want)
+		}
+	}
 	want := []string{
 		"error too-many-rules Ingress tenant/large spec.rules[10000]: the Ingress has 10002 paths; want at most 10000; " +
-			"the first 10000 are taken; what is left of this field, and all after it, is ignored",
+			"the first 10000 are served; each of the others keeps its place and answers 503",
 		"error too-many-rules Ingress tenant/large spec.tls[10000]: the Ingress has 10002 names in spec.tls; want at most 10000; " +
-			"the first 10000 are taken; what is left of this field, and all after it, is ignored",
+			"this entry and all after it are taken without their Secrets: the default certificate is served for their hosts",
 	}
-	if !slices.Equal(told, want) {
+	if told := tooMany(table); !slices.Equal(told, want) {
 		t.Errorf("told\n%q\nwant\n%q", told, want)
 	}
 }
 
-// TestTooManyPaths: the bound cuts a rule, and an entry without hosts counts for all of the rules'.
+// TestTooManyPaths: a path beyond the bound falls through neither to a wider path of its Ingress nor to one of another, and of TLS
+// entries without hosts one is enough beyond it.
 func TestTooManyPaths(t *testing.T) {
 	in := largeIngress(2, "h%d.example.com", false)
 	paths := in.Spec.Rules[0].HTTP
@@ -177,11 +188,20 @@ func TestTooManyPaths(t *testing.T) {
 		paths.Paths = append(paths.Paths, next)
 	}
 	in.Spec.TLS = slices.Repeat([]networkingv1.IngressTLS{{SecretName: "pair"}}, mostPaths+5)
-	r := New(Options{WithoutClass: true})
-	r.Resolve(&object.Snapshot{Ingresses: map[object.Key]*networkingv1.Ingress{object.KeyOf(in): in}}, time.Unix(100, 0))
-	got := r.ingresses[object.KeyOf(in)]
-	if len(got.hosts) != 1 || len(got.hosts[0].paths) != mostPaths || len(got.entries) != mostPaths {
-		t.Errorf("%d hosts, %d entries; want 1 with %d paths, and %d", len(got.hosts), len(got.entries), mostPaths, mostPaths)
+	other := largeIngress(2, "h%d.example.com", false)
+	other.Name = "other"
+	c := newBeside(Options{}, in, other)
+	for place, want := range map[string]policy.Reason{
+		"h0.example.com/": "", "h0.example.com/9998": "", "h0.example.com/9999": policy.TooManyRules, "h0.example.com/9999/below": policy.TooManyRules,
+		"h1.example.com/": policy.TooManyRules,
+	} {
+		host, path, _ := strings.Cut(place, "/")
+		if m := c.resolver.table.Lookup(host, "/"+path); m.Route == nil || m.Route.Broken != want || m.Route.Ingress.Name != "large" {
+			t.Errorf("%s leads to %+v; want one of the Ingress itself, broken by %q", place, m.Route, want)
+		}
+	}
+	if got := c.resolver.ingresses[object.KeyOf(in)]; len(got.entries) != mostPaths/2 {
+		t.Errorf("%d TLS entries are taken, want half as many as there may be names for two hosts", len(got.entries))
 	}
 }
 

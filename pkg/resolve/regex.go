@@ -16,12 +16,12 @@ import (
 //	/api/v[0-9]+/.*     /api/v
 //	/(.*)               /
 
-// closeRegex makes of a path that is a regular expression one that answers 503, and reports it. It returns false for plain text.
-func (in *ingress) closeRegex(h *hostRules, p *path) bool {
+// closeRegex makes of a path that is a regular expression one that answers 503, and reports it. Plain text stays as it is.
+func (in *ingress) closeRegex(h *hostRules, p *path) {
 	written := p.path
 	literal, regex := literalPrefix(written)
 	if !regex {
-		return false
+		return
 	}
 	normal, err := route.Normalize(literal)
 	if err != nil {
@@ -34,7 +34,6 @@ func (in *ingress) closeRegex(h *hostRules, p *path) bool {
 		Effect: fmt.Sprintf("%s and what is below it answer 503 rather than falling through to a wider path, unless a plain path stands there",
 			sampleURL(h.name, normal)),
 	})
-	return true
 }
 
 // literalPrefix is what a path begins with before the first operator of a regular expression, and whether there is one. A dot counts

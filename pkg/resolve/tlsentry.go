@@ -8,17 +8,19 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// readTLS reads spec.tls until it has named as much as it may. An entry without hosts names those of the rules.
+// readTLS reads spec.tls. An entry without hosts names those of the rules; of those beyond the bound one says it all.
 func (in *ingress) readTLS() {
-	room := mostPaths
+	room, all := mostPaths, false
 	for i := range in.object.Spec.TLS {
 		names := in.namesOf(i)
-		if listed := len(in.object.Spec.TLS[i].Hosts); names <= room || listed > 0 {
-			in.readTLSEntry(i, min(listed, room))
+		if room >= 0 && names > room {
+			in.reportTooMany(fmt.Sprintf("spec.tls[%d]", i), "names in spec.tls", in.declaredNames(),
+				"this entry and all after it are taken without their Secrets: the default certificate is served for their hosts")
+			room = -1
 		}
-		if names > room {
-			in.reportTooMany(fmt.Sprintf("spec.tls[%d]", i), "names in spec.tls", in.declaredNames())
-			return
+		if listed := len(in.object.Spec.TLS[i].Hosts); room >= 0 || listed > 0 || !all {
+			in.readTLSEntry(i, room < 0)
+			all = all || listed == 0
 		}
 		room -= names
 	}
@@ -40,12 +42,12 @@ func (in *ingress) declaredNames() int {
 	return n
 }
 
-// readTLSEntry reads one entry with the first hosts that it lists.
-func (in *ingress) readTLSEntry(i, hosts int) {
+// readTLSEntry reads one entry, without its Secret if it is beyond the bound.
+func (in *ingress) readTLSEntry(i int, beyond bool) {
 	written := &in.object.Spec.TLS[i]
-	e := tlsEntry{field: fmt.Sprintf("spec.tls[%d]", i), named: written.SecretName != ""}
+	e := tlsEntry{field: fmt.Sprintf("spec.tls[%d]", i), named: written.SecretName != "" && !beyond}
 	e.secret = object.Key{Namespace: in.object.Namespace, Name: written.SecretName}
-	for j, host := range written.Hosts[:hosts] {
+	for j, host := range written.Hosts {
 		name, err := hostName(host)
 		if err != nil || name == "" {
 			in.reportTLSHost(fmt.Sprintf("%s.hosts[%d]", e.field, j), host, err)
