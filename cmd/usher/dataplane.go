@@ -42,7 +42,7 @@ func newDataPlane(s *service, c *cluster, accessLog io.Writer) (*dataPlane, erro
 	}
 	if d.lines = s.flags.logs.lines(accessLog); d.lines != nil {
 		po.Log = d.lines
-		s.metrics.LogDropsFrom(d.lines.Dropped)
+		s.metrics.AccessLogDropsFrom(d.lines.Dropped)
 	}
 	d.proxy = proxy.New(po)
 	s.metrics.EndpointsFrom(d.states)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 
 	"github.com/usher-ingress/usher/pkg/proxy"
@@ -8,8 +9,18 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
+// stderr is where the controller's log goes: whoever logs never waits for its reader.
+type stderr struct{ *proxy.Lines }
+
+// Sync writes what waits, or as much of it as is read within a second.
+func (s stderr) Sync() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastLines)
+	defer cancel()
+	return s.Flush(ctx)
+}
+
 // logger writes to w as the flags say.
-func (f *logFlags) logger(w io.Writer) *zap.Logger {
+func (f *logFlags) logger(w stderr) *zap.Logger {
 	level, err := zapcore.ParseLevel(f.level.value)
 	if err != nil {
 		level = zapcore.InfoLevel
@@ -23,7 +34,7 @@ func (f *logFlags) logger(w io.Writer) *zap.Logger {
 		config.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(config)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(w)), level))
+	return zap.New(zapcore.NewCore(encoder, w, level))
 }
 
 // lines is the access log on w, or nil without one.

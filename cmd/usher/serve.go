@@ -18,6 +18,7 @@ import (
 	"github.com/usher-ingress/usher/pkg/certs"
 	"github.com/usher-ingress/usher/pkg/controller"
 	"github.com/usher-ingress/usher/pkg/metrics"
+	"github.com/usher-ingress/usher/pkg/proxy"
 	"github.com/usher-ingress/usher/pkg/resolve"
 	"github.com/usher-ingress/usher/pkg/route"
 	"github.com/usher-ingress/usher/pkg/server"
@@ -93,10 +94,17 @@ type service struct {
 }
 
 // newService builds the parts and opens the ports, so that what cannot work fails before anything runs.
-func newService(f *serveFlags, c console) (*service, error) {
+func newService(f *serveFlags, c console) (_ *service, err error) {
 	b := readBuild()
-	s := &service{flags: f, log: f.logs.logger(c.err), live: &route.Live{}}
+	lines := stderr{proxy.NewLines(c.err)}
+	s := &service{flags: f, log: f.logs.logger(lines), live: &route.Live{}}
+	defer func() {
+		if err != nil {
+			_ = s.log.Sync()
+		}
+	}()
 	s.metrics = metrics.New(metrics.Build{Version: b.version, Revision: b.commit}, f.metrics.options())
+	s.metrics.LogDropsFrom(lines.Dropped)
 	s.teller = newTeller(s.log)
 	if _, err := zap.RedirectStdLogAt(s.log, zap.DebugLevel); err != nil { // net/http speaks of endpoints there
 		return nil, err

@@ -18,7 +18,8 @@ type connections struct {
 	streams    *prometheus.CounterVec
 	carried    *prometheus.CounterVec
 	states     *states
-	dropped    *atomic.Pointer[func() uint64]
+	dropped    *atomic.Pointer[func() uint64] // of the access log
+	unlogged   *atomic.Pointer[func() uint64] // of the controller's log
 }
 
 // states asks for the connections when it is scraped.
@@ -44,14 +45,11 @@ func newConnections(m *Metrics) connections {
 			"services. The reason is empty, or why none of it was passed on.", "kind", "reason"),
 		carried: m.counters("stream_bytes_total", "Bytes of such connections: received from clients, or sent to them.", "kind", "direction"),
 		states:  &states{},
-		dropped: &atomic.Pointer[func() uint64]{},
+		dropped: m.asked("access_log_dropped_total", "Lines of the access log that were dropped, since whoever reads stdout was so slow that 4 MiB of "+
+			"them were waiting."),
+		unlogged: m.asked("log_dropped_total", "Lines of the controller's own log that were dropped, since whoever reads stderr was so slow that 4 MiB of "+
+			"them were waiting."),
 	}
-	dropped := m.describe("counter", "access_log_dropped_total", "Lines of the access log that were dropped, since whoever reads stdout was so slow that 4 MiB of them were waiting.")
-	m.collected([]*prometheus.Desc{dropped}, func(out chan<- prometheus.Metric) {
-		if ask := c.dropped.Load(); ask != nil {
-			out <- prometheus.MustNewConstMetric(dropped, prometheus.CounterValue, float64((*ask)()))
-		}
-	})
 	desc := m.describe("gauge", "connections", "Client connections open now, by state: handshake (PROXY header, TLS), active (a request in flight), "+
 		"idle, upgraded (WebSocket and the like).", "listener", "state")
 	m.collected([]*prometheus.Desc{desc}, func(out chan<- prometheus.Metric) {
@@ -69,8 +67,22 @@ func (m *Metrics) ConnectionsFrom(ask func(tell func(listener, state string, cou
 	m.connections.states.ask.Store(&ask)
 }
 
-// LogDropsFrom sets who is asked at each scrape how many lines of the access log were dropped.
-func (m *Metrics) LogDropsFrom(ask func() uint64) { m.connections.dropped.Store(&ask) }
+// asked is a counter whose value is asked for at each scrape, once it is set whom to ask.
+func (m *Metrics) asked(name, help string) *atomic.Pointer[func() uint64] {
+	from, desc := &atomic.Pointer[func() uint64]{}, m.describe("counter", name, help)
+	m.collected([]*prometheus.Desc{desc}, func(out chan<- prometheus.Metric) {
+		if ask := from.Load(); ask != nil {
+			out <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64((*ask)()))
+		}
+	})
+	return from
+}
+
+// AccessLogDropsFrom sets who is asked at each scrape how many lines of the access log were dropped.
+func (m *Metrics) AccessLogDropsFrom(ask func() uint64) { m.connections.dropped.Store(&ask) }
+
+// LogDropsFrom sets who is asked how many lines of the controller's log were dropped.
+func (m *Metrics) LogDropsFrom(ask func() uint64) { m.connections.unlogged.Store(&ask) }
 
 // ConnectionOpened counts an accepted connection.
 func (m *Metrics) ConnectionOpened(listener string) {

@@ -187,7 +187,8 @@ func TestConnectionsAndCluster(t *testing.T) {
 	m.ConnectionsFrom(func(tell func(string, string, int64)) { tell("http", "idle", 3) })
 	m.ConnectionOpened("http")
 	m.ConnectionRefused("tcp")
-	m.LogDropsFrom(func() uint64 { return 5 })
+	m.AccessLogDropsFrom(func() uint64 { return 5 })
+	m.LogDropsFrom(func() uint64 { return 6 })
 	m.HandshakeDone("ok")
 	m.HTTP2Error("bad-stream-id")
 	m.RequestRefused("bare-lf")
@@ -198,6 +199,7 @@ func TestConnectionsAndCluster(t *testing.T) {
 	for _, want := range []string{
 		`usher_connections{listener="http",state="idle"} 3`,
 		`usher_access_log_dropped_total 5`,
+		`usher_log_dropped_total 6`,
 		`usher_connections_opened_total{listener="http"} 1`,
 		`usher_connections_refused_total{listener="tcp"} 1`,
 		`usher_tls_handshakes_total{result="ok"} 1`,

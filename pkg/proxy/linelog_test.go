@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -78,4 +79,30 @@ func TestLinesAreWrittenInTime(t *testing.T) {
 			t.Fatal(lines.Err())
 		}
 	}
+}
+
+// TestLinesStopNobody: what is written to Lines comes out at once, and when nobody reads, Write returns all the same and counts.
+func TestLinesStopNobody(t *testing.T) {
+	reader, writer := io.Pipe()
+	l := NewLines(writer)
+	in := bufio.NewScanner(reader)
+	for range 2 {
+		if n, err := l.Write([]byte("a line\n")); n != 7 || err != nil {
+			t.Fatalf("Write: %d, %v", n, err)
+		}
+		if !in.Scan() || in.Text() != "a line" {
+			t.Fatalf("read %q, %v", in.Text(), in.Err())
+		}
+	}
+	line := bytes.Repeat([]byte("x"), 1<<10)
+	for range 3 * lineBound / len(line) {
+		if n, err := l.Write(line); n != len(line) || err != nil {
+			t.Fatalf("Write: %d, %v", n, err)
+		}
+	}
+	if l.Dropped() == 0 {
+		t.Error("nothing was dropped, and nobody reads")
+	}
+	_ = reader.Close()
+	_ = l.Flush(t.Context())
 }
