@@ -41,7 +41,7 @@ type ACMEOptions struct {
 // Issuer orders certificates for the names that the Table lists in ACME, renews them, and answers the CA's questions about them.
 //
 // Nothing waits for it: a name without a certificate gets what it would get otherwise, and a Diagnostic says that one is pending and
-// why the last attempt failed. Attempts pause longer and longer, up to hours; CAs count failures.
+// why the last attempt failed. Attempts pause longer and longer, also over restarts; CAs count failures.
 //
 // It is a Tables: the Table in use, with the certificates and Diagnostics of ACME in their places. So handshakes and whoever shows or
 // explains certificates need no other way to them.
@@ -52,6 +52,7 @@ type Issuer struct {
 	dns     *certmagic.Config // DNS-01; nil without
 	http    []*certmagic.ACMEIssuer
 	lookups *lookups
+	backoff *backoff
 	loading chan struct{} // bounds how many names are read from the storage at once
 
 	wanted chan []route.ACMEName // of the newest Table, for Run
@@ -106,7 +107,7 @@ func NewIssuer(o ACMEOptions) (*Issuer, error) {
 			i.http = append(i.http, a)
 		}
 	}
-	i.lookups = newLookups(o, i.http)
+	i.lookups, i.backoff = newLookups(o, i.http), newBackoff(o.Storage, i.plain.Issuers)
 	if o.DNS != nil {
 		i.dns = i.newConfig(o.DNS.solver(o.Log))
 	}
@@ -235,7 +236,7 @@ func (i *Issuer) clean(ctx context.Context) {
 	err := certmagic.CleanStorage(ctx, i.options.Storage, certmagic.CleanStorageOptions{
 		Logger: i.options.Log, Interval: cleanEvery, OCSPStaples: true, ExpiredCerts: true, ExpiredCertGracePeriod: cleanGrace,
 	})
-	if err != nil && ctx.Err() == nil {
+	if err = errors.Join(err, i.backoff.clean(ctx)); err != nil && ctx.Err() == nil {
 		i.options.Log.Warn("what has expired is not removed from the storage", zap.Error(err))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
 
 	"github.com/usher-ingress/usher/pkg/route"
 )
@@ -78,15 +79,15 @@ type managed struct {
 	stop      context.CancelFunc
 	wanted    route.ACMEName
 	failed    string    // why the last attempt failed
+	next      time.Time // not before this is it tried again; zero if that is not known
 	unwritten string    // why it is not in its Secret
 	rewrite   time.Time // not before this is writing it tried again
 }
 
-// How long care waits after an attempt that failed for another reason than the CA's. certmagic paces those of the CA.
+// How long care waits after an attempt that failed for another reason than the CA's; backoff paces those of the CA.
 const (
 	careFirst = time.Second
 	careMost  = time.Minute
-	careFinal = time.Hour // after a failure that certmagic thinks final
 
 	loadFor  = 10 * time.Second
 	loadPoll = 20 * time.Millisecond
@@ -94,7 +95,7 @@ const (
 	lookFor = 15 * time.Second
 )
 
-// care has the certificate of one name: the stored one, or one that is ordered, with certmagic's pauses between attempts. From then on
+// care has the certificate of one name: the stored one, or one that is ordered, with backoff's pauses between attempts. From then on
 // certmagic renews it. looked is called when the storage was asked.
 func (i *Issuer) care(ctx context.Context, name string, looked func()) {
 	config := i.configFor(name)
@@ -109,15 +110,16 @@ func (i *Issuer) care(ctx context.Context, name string, looked func()) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		i.note(name, err)
-		i.refresh()
-		if errors.As(err, new(certmagic.ErrNoRetry)) {
-			pause = careFinal
+		wait := time.Until(i.nextTry(name))
+		if wait <= 0 {
+			wait = pause
+			i.note(name, err)
+			i.refresh()
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(pause):
+		case <-time.After(wait):
 		}
 	}
 }
@@ -177,31 +179,65 @@ func (i *Issuer) Ready() error {
 	return nil
 }
 
-// happened is certmagic's report of what it does.
-func (i *Issuer) happened(_ context.Context, event string, data map[string]any) error {
+// happened is certmagic's report of what it does. An error ends what is about to begin.
+func (i *Issuer) happened(ctx context.Context, event string, data map[string]any) (err error) {
 	name, _ := data["identifier"].(string)
 	switch event {
-	case "cert_failed":
-		err, _ := data["error"].(error)
+	case "cert_obtaining":
+		if err = i.backoff.begin(ctx, name); err == nil {
+			return nil
+		}
 		i.note(name, err)
+		if errors.As(err, new(errBackoff)) { // care asks again when it is time, and certmagic's maintenance for renewals
+			err = certmagic.ErrNoRetry{Err: err}
+		}
+	case "cert_failed":
+		failed, _ := data["error"].(error)
+		if failed == nil || ctx.Err() != nil { // this process ends, or the name is not wanted any more
+			return nil
+		}
+		i.failed(ctx, name, failed)
 	case "cert_obtained":
-		i.note(name, nil)
+		i.obtained(ctx, name)
 	case "cached_managed_cert", "cert_ocsp_revoked":
 	default:
 		return nil
 	}
 	i.hurry.Store(time.Now().Add(hurryFor).UnixNano())
 	i.refresh()
-	return nil
+	return err
+}
+
+func (i *Issuer) failed(ctx context.Context, name string, err error) {
+	later := i.backoff.fail(ctx, name, err)
+	i.note(name, later)
+	i.options.Log.Warn("an order of ACME failed", zap.String("name", name), zap.Int("failures", later.Failures), zap.Time("next", later.Next), zap.Error(err))
+}
+
+func (i *Issuer) obtained(ctx context.Context, name string) {
+	i.note(name, nil)
+	if err := i.backoff.forget(ctx, name); err != nil {
+		i.options.Log.Warn("that orders of ACME failed before is not forgotten", zap.String("name", name), zap.Error(err))
+	}
 }
 
 func (i *Issuer) note(name string, err error) {
 	i.update(name, func(m *managed) {
-		m.failed = ""
+		m.failed, m.next = "", time.Time{}
 		if err != nil {
 			m.failed = err.Error()
 		}
+		var later errBackoff
+		if errors.As(err, &later) {
+			m.next = later.Next
+		}
 	})
+}
+
+// nextTry is before when a name is not tried again; zero if that is not known.
+func (i *Issuer) nextTry(name string) (next time.Time) {
+	i.update(name, func(m *managed) { next = m.next })
+	return next
 }
 
 // update changes what is known of a name, if it is still taken care of.

@@ -3,6 +3,7 @@ package certs
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 
@@ -40,6 +41,9 @@ func (i *Issuer) refresh() {
 			}
 			continue
 		}
+		if m.failed != "" {
+			next.diagnostics = append(next.diagnostics, m.unrenewed(c.Leaf.NotAfter))
+		}
 		version := c.Hash() + hash(string(c.OCSPStaple))
 		next.hashes[name], next.certificates[name] = version, last.certificates[name]
 		if last.hashes[name] != version {
@@ -61,6 +65,13 @@ func (m *managed) pending() route.Diagnostic {
 		d.Message = "the certificate of " + m.wanted.Name + " is pending; the last attempt failed: " + m.failed
 	}
 	return d
+}
+
+// unrenewed is about a certificate that is served, and whose renewal failed.
+func (m *managed) unrenewed(until time.Time) route.Diagnostic {
+	return route.Diagnostic{Severity: route.Warning, Reason: policy.CertificatePending, Origin: m.wanted.Origin,
+		Message: "the certificate of " + m.wanted.Name + " is not renewed; the last attempt failed: " + m.failed,
+		Effect:  "it is served on; it is valid until " + until.UTC().Format(time.RFC3339)}
 }
 
 // diagnostics are about what does not keep the name from being served.

@@ -191,7 +191,7 @@ func objectReasons() []ReasonDoc {
 		{BadSecret, 0, "The TLS Secret does not hold a usable certificate and key, so the default certificate is served.", "Give it tls.crt (PEM chain) and the matching tls.key."},
 		{CertificateMismatch, 0, "The certificate does not cover the host, so the default certificate is served.", "Issue the certificate for this host, or correct secretName."},
 		{CertificateExpired, 0, "The certificate has expired or is not valid yet; it is served all the same.", "Renew it."},
-		{CertificatePending, 0, "The certificate is being ordered by ACME and is not there yet; another one answers.", "Wait, or mend what the message says: usually the CA cannot reach ports 80 and 443 under this name."},
+		{CertificatePending, 0, "The certificate is being ordered by ACME and is not there yet, so that another one answers, or the one that is there is not renewed.", "Wait, or mend what the message says: usually the CA cannot reach ports 80 and 443 under this name."},
 		{SecretNotWritten, 0, "The certificate that ACME gave is not written to the Secret that the Ingress names; it is served all the same.", "Do what the message says; a Secret that Usher did not make is never written."},
 		{CertificateConflict, 0, "Another, older Ingress already gives this host's certificate.", "Use one Secret per host."},
 		{TrustEveryone, 0, "Forwarded headers or PROXY protocol are trusted from every client, which can then choose its own address.", "Set proxy-real-ip-cidr to the addresses of the load balancer."},

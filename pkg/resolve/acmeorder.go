@@ -48,7 +48,7 @@ func (r *Resolver) publishOrders() {
 		namespace := o.Origin.Object.Namespace
 		if count[namespace]++; r.options.ACMEPerNamespace > 0 && count[namespace] > r.options.ACMEPerNamespace {
 			beyond = append(beyond, notOrdered(o.Name, o.Origin, fmt.Sprintf(
-				"namespace %s has the %d names already that --acme-names-per-namespace allows", namespace, r.options.ACMEPerNamespace)))
+				"namespace %s has as many names already as --acme-names-per-namespace allows: %d", namespace, r.options.ACMEPerNamespace)))
 			continue
 		}
 		ordered = append(ordered, o.ACMEName)
