@@ -98,7 +98,8 @@ func TestACMEChallengesOfStrangers(t *testing.T) {
 	s.asksACME("waiting.example")
 	s.route("other", "other.example", "/", "web")
 	p := newPebble(t, pebbleOptions{refused: []string{"waiting.example"}})
-	u := s.usher(p.flags()...)
+	u := s.start(p.flags()...) // the CA's refusal looks like one of the API server
+	defer func() { _ = u.stop() }()
 	u.diagnoses("certificate-pending", "waiting.example", "is not made before")
 	ask := func(host string) (reads int, took time.Duration) {
 		before, began := s.secretReads(), time.Now()
