@@ -38,23 +38,25 @@ func rules() map[string]rule {
 		"route":      {ours: []string{"policy"}, never: []string{kubernetes, zap, prometheus, "net/http", "log", "os"}},
 		"resolve":    {ours: []string{"object", "policy", "route", "egress"}, never: []string{clientGo, zap, prometheus, "net/http", "log", "os"}},
 		"source":     {ours: []string{"object"}},
-		"http1":      {never: []string{"*"}},
+		"field":      {never: []string{"*"}},
+		"decide":     {ours: []string{"policy", "route", "field"}, never: []string{kubernetes, zap, prometheus, "net/http", "log", "os"}},
+		"http1":      {ours: []string{"field"}, never: []string{"*"}},
 		"http2":      {ours: []string{"http1"}, never: []string{kubernetes, zap, prometheus, certmagic}},
 		"pool":       {ours: []string{"http1", "egress"}, never: []string{kubernetes, prometheus}},
-		"proxy":      {ours: []string{"route", "policy", "pool", "http1"}, never: []string{kubernetes, prometheus, certmagic}},
+		"proxy":      {ours: []string{"decide", "route", "policy", "pool", "http1", "field"}, never: []string{kubernetes, prometheus, certmagic}},
 		"certs":      {ours: []string{"route", "policy"}, never: []string{prometheus}},
 		"server":     {ours: []string{"http1", "http2"}, never: []string{kubernetes}},
 		"status":     {ours: []string{"object", "route", "policy"}},
 		"metrics":    {never: []string{kubernetes}},
 		"admin":      {ours: []string{"route", "policy", "explain"}, never: []string{kubernetes}},
-		"explain":    {ours: []string{"object", "route", "policy", "resolve"}, never: []string{clientGo, zap, prometheus, "log", "os"}},
+		"explain":    {ours: []string{"object", "route", "policy", "resolve", "decide", "field"}, never: []string{clientGo, zap, prometheus, "log", "os"}},
 		"controller": {ours: []string{"object", "resolve", "route"}, never: []string{clientGo, prometheus}},
 	}
 }
 
 // inPure are the packages of the pure core: no goroutine, no log, no clock, no I/O.
 func inPure(pkg string) bool {
-	return slices.Contains([]string{"policy", "route", "resolve", "explain", "egress"}, pkg)
+	return slices.Contains([]string{"policy", "route", "resolve", "decide", "field", "explain", "egress"}, pkg)
 }
 
 func TestImports(t *testing.T) {

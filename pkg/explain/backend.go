@@ -9,12 +9,16 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-func (x *run) describeBackend() {
-	b := x.backend
-	if b == nil {
-		return
+// backend describes where the request goes.
+func (x *run) backend() {
+	if b := x.Upstream.Backend; b != nil {
+		x.out.Backend = describe(b)
+		x.out.Backend.Protocol, x.out.Backend.TLS = string(x.Upstream.Protocol), describeTLS(x.Upstream)
 	}
-	out := &Backend{Name: b.Name, Service: b.Namespace + "/" + b.Service, Port: b.Port, Detail: b.Detail, Protocol: x.protocol()}
+}
+
+func describe(b *route.Backend) *Backend {
+	out := &Backend{Name: b.Name, Service: b.Namespace + "/" + b.Service, Port: b.Port, Detail: b.Detail}
 	if b.Reason != policy.NoService {
 		out.Origin = strings.TrimSpace(b.Origin.String())
 	}
@@ -31,37 +35,22 @@ func (x *run) describeBackend() {
 	for i := range b.Unready {
 		out.Endpoints = append(out.Endpoints, endpoint(&b.Unready[i], "unready"))
 	}
-	x.out.Backend = out
+	return out
 }
 
 func endpoint(e *route.Endpoint, state string) Endpoint {
 	return Endpoint{Address: e.Address(), State: state, Pod: e.Pod, Node: e.Node, Zone: e.Zone}
 }
 
-// protocol is the route's backend-protocol, else the Service port's appProtocol, else HTTP.
-func (x *run) protocol() string {
-	protocol := x.backend.Protocol
-	if set := x.match.Route.Policy; set != nil && set.Upstream.Protocol != policy.ProtocolUnset {
-		protocol = set.Upstream.Protocol
-	}
-	switch protocol {
-	case policy.ProtocolUnset:
-		return string(policy.HTTP)
-	case policy.AutoHTTP:
-		return strings.ToUpper(x.request.scheme)
-	}
-	return string(protocol)
-}
-
 // certificate describes the handshake of an https request, for a client that supports every algorithm.
 func (x *run) certificate() {
-	r := x.request
-	if !r.tls {
+	r := x.asked
+	if !r.request.TLS {
 		return
 	}
 	out := &Certificate{Match: "name"}
 	x.out.Certificate = out
-	c, named := x.table.Certificates.Choose(r.server, route.Client{Now: r.now})
+	c, named := x.table.Certificates.Choose(r.server(), route.Client{Now: r.now})
 	if !named {
 		out.Match, out.Why = "default", x.whyNoCertificate()
 	}
@@ -75,8 +64,8 @@ func (x *run) certificate() {
 		out.Note = "expired"
 	case !r.now.IsZero() && r.now.Before(c.NotFrom):
 		out.Note = "not valid yet"
-	case !covers(c.Names, r.server):
-		out.Note = "does not name " + r.server + ", so clients will refuse it"
+	case !covers(c.Names, r.server()):
+		out.Note = "does not name " + r.server() + ", so clients will refuse it"
 	}
 }
 
@@ -92,7 +81,7 @@ func (x *run) whyNoCertificate() string {
 			return d.Message
 		}
 	}
-	return fmt.Sprintf("no Ingress has a TLS section with a Secret for %s", x.request.server)
+	return fmt.Sprintf("no Ingress has a TLS section with a Secret for %s", x.asked.server())
 }
 
 func isCertificateReason(r policy.Reason) bool {
@@ -115,16 +104,16 @@ func (x *run) diagnostics() {
 // concerns tells whether d is about what this request met. Of the Ingress, that is everything but its other paths.
 func (x *run) concerns(d route.Diagnostic) bool {
 	o := d.Origin.Object
-	if r := x.match.Route; r != nil && o == r.Ingress {
+	if r := x.Match.Route; r != nil && o == r.Ingress {
 		return d.Origin == r.Origin || !strings.Contains(d.Origin.Field, ".paths[")
 	}
-	if x.backend != nil && o == x.backend.Origin.Object {
+	if b := x.Upstream.Backend; b != nil && o == b.Origin.Object {
 		return true
 	}
-	if h := x.match.Host; h != nil && o == h.Origin.Object {
+	if h := x.Match.Host; h != nil && o == h.Origin.Object {
 		return !strings.Contains(d.Origin.Field, ".paths[")
 	}
-	if x.match.Route == nil {
+	if x.Match.Route == nil {
 		switch d.Reason {
 		case policy.ClassIgnored:
 			return slices.Contains(x.leftToOthers(), o)

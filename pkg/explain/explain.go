@@ -1,9 +1,9 @@
 // Package explain says why a request gets the answer it gets: which host, rule and path claim it and what lost to them, under which
 // settings, to which endpoints, behind which certificate; or the reason and exact cause of the 404, 502 or 503.
 //
-// It has no opinion of its own. Explain runs the request path's lookup and decisions on a Table (route.Normalize, Table.Lookup,
-// policy.Set.Early) with an Env that writes down what was decided. So it can be asked about a folder of files, a cluster, or a
-// running Usher, and gives the same Explanation for the same Table.
+// It has no rules of its own. Explain has package decide make the decision about the request, as the request path does, by an Env that
+// answers without acting, and puts the Decision into words. So it can be asked about a folder of files, a cluster, or a running Usher, and
+// gives the same Explanation for the same Table.
 package explain
 
 import (
@@ -26,6 +26,7 @@ type Explanation struct {
 	Backend     *Backend           `json:"backend,omitempty"`
 	Certificate *Certificate       `json:"certificate,omitempty"`
 	ClientCert  *ClientCert        `json:"clientCertificate,omitempty"`
+	Sent        *Sent              `json:"sent,omitempty"`
 	Diagnostics []route.Diagnostic `json:"diagnostics,omitempty"`
 	Generation  uint64             `json:"generation"`
 }
@@ -112,6 +113,13 @@ type Backend struct {
 	Endpoints []Endpoint `json:"endpoints,omitempty"`
 }
 
+// Sent is the request as an endpoint gets it.
+type Sent struct {
+	Target string              `json:"target"`
+	Host   string              `json:"host"`
+	Header map[string][]string `json:"header"`
+}
+
 // Endpoint is one address behind the backend.
 type Endpoint struct {
 	Address string `json:"address"`
@@ -145,11 +153,11 @@ type ClientCert struct {
 
 // Explain finds out what t does with r. It fails only when r cannot be read as a request at all.
 func Explain(t *route.Table, r Request) (*Explanation, error) {
-	p, err := r.parse()
+	a, err := r.parse()
 	if err != nil {
 		return nil, err
 	}
-	x := &run{table: t, request: p, out: &Explanation{Generation: t.Generation}}
+	x := &run{table: t, asked: a, out: &Explanation{Generation: t.Generation}}
 	x.all()
 	return x.out, nil
 }

@@ -2,7 +2,6 @@ package explain
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"sort"
 	"strings"
@@ -11,56 +10,38 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// lookup asks the Table which route answers and records host, path and everything that lost. It tells whether there is a route.
-func (x *run) lookup() bool {
-	x.match = x.table.Lookup(x.request.host, x.path)
-	if x.healthy() {
-		return false
-	}
+// claim describes host, path and settings, and everything that lost.
+func (x *run) claim() {
 	x.describeHost()
 	x.losers()
-	if r := x.match.Route; r != nil {
+	if r := x.Match.Route; r != nil {
 		x.describePath(r)
 		x.describeSettings(r)
-		return true
 	}
-	x.unclaimed()
-	return false
 }
 
-// healthy tells whether this is the one thing Usher itself serves, for unknown hosts: /healthz, where load balancers of clouds ask.
-func (x *run) healthy() bool {
-	if x.match.Host != nil || x.path != "/healthz" || x.request.method != http.MethodGet {
-		return false
-	}
-	x.out.Answer = Answer{By: ByUsher, Status: 200, Cause: "GET /healthz for a host that nobody declares is Usher's own health check"}
-	x.Note(policy.PhaseRoute, "200: Usher's own health check")
-	return true
-}
-
-// unclaimed is the 404.
-func (x *run) unclaimed() {
-	a := Answer{Status: 404, Reason: x.match.Reason, Cause: fmt.Sprintf("no Ingress declares the host %q, and no wildcard covers it", x.request.host)}
-	others := x.leftToOthers()
-	if h := x.match.Host; h != nil {
-		a.Cause = fmt.Sprintf("host %s has %s, and none matches %s", hostName(h.Name), count(len(h.Paths.All()), "path"), x.path)
+// unclaimed is the cause of a 404.
+func (x *run) unclaimed() string {
+	h, others := x.Match.Host, x.leftToOthers()
+	cause := fmt.Sprintf("no Ingress declares the host %q, and no wildcard covers it", x.Ask.Named)
+	if h != nil {
+		cause = fmt.Sprintf("host %s has %s, and none matches %s", hostName(h.Name), count(len(h.Paths.All()), "path"), x.Ask.Path)
 		x.nearPaths(h)
 	} else {
 		x.nearHosts()
 	}
-	if h := x.match.Host; len(others) > 0 && (h == nil || h.Name == "") {
-		a.Cause = fmt.Sprintf("%s declares the host %q, but is of no class of this controller", others[0], x.request.host)
+	if len(others) > 0 && (h == nil || h.Name == "") {
+		cause = fmt.Sprintf("%s declares the host %q, but is of no class of this controller", others[0], x.Ask.Named)
 	}
-	x.answer(a)
-	x.Note(policy.PhaseRoute, "404: "+a.Cause)
+	return cause
 }
 
 // leftToOthers are the Ingresses that declare the host, or a wildcard that covers it, and that no class of ours claims.
 func (x *run) leftToOthers() []policy.Ref {
-	_, parent, _ := strings.Cut(x.request.host, ".")
+	_, parent, _ := strings.Cut(x.Ask.Named, ".")
 	var found []policy.Ref
 	for i := range x.table.Ingresses {
-		if s := &x.table.Ingresses[i]; slices.Contains(s.Hosts, x.request.host) || slices.Contains(s.Hosts, "*."+parent) {
+		if s := &x.table.Ingresses[i]; slices.Contains(s.Hosts, x.Ask.Named) || slices.Contains(s.Hosts, "*."+parent) {
 			found = append(found, s.Object)
 		}
 	}
@@ -68,7 +49,7 @@ func (x *run) leftToOthers() []policy.Ref {
 }
 
 func (x *run) describeHost() {
-	h := x.match.Host
+	h := x.Match.Host
 	if h == nil {
 		return
 	}
@@ -100,10 +81,10 @@ func (x *run) describePath(r *route.Route) {
 	}
 	x.out.Path = p
 	where := "any host"
-	if h := x.match.Host; h != nil {
+	if h := x.Match.Host; h != nil {
 		where = hostName(h.Name)
 	}
-	x.Note(policy.PhaseRoute, strings.TrimSpace(fmt.Sprintf("%s, %s %s", where, p.Type, p.Path)))
+	x.note(policy.PhaseRoute, "%s, %s %s", where, p.Type, p.Path)
 	for _, o := range r.Shadowed {
 		x.out.Lost = append(x.out.Lost, Candidate{Host: r.Host, Path: r.Path, Type: string(r.Type), Origin: o.String(),
 			Why: "declares the same host, path and path type, and is newer"})
@@ -111,21 +92,21 @@ func (x *run) describePath(r *route.Route) {
 }
 
 func (x *run) isDefault(r *route.Route) bool {
-	return r == x.table.Default || x.match.Host != nil && r == x.match.Host.Default
+	return r == x.table.Default || x.Match.Host != nil && r == x.Match.Host.Default
 }
 
 // losers are the routes that match the request too: shorter paths of the host, and those of less specific hosts.
 func (x *run) losers() {
-	if h := x.match.Host; h != nil {
+	if h := x.Match.Host; h != nil {
 		for _, r := range x.matching(h) {
-			if r != x.match.Route {
-				x.lost(r, whyShorter(r, x.match.Route))
+			if r != x.Match.Route {
+				x.lost(r, whyShorter(r, x.Match.Route))
 			}
 		}
 	}
 	for _, h := range x.lesserHosts() {
-		if r := h.Paths.Find(x.path); r != nil {
-			x.lost(r, fmt.Sprintf("host %s is more specific and is never passed over", hostName(x.match.Host.Name)))
+		if r := h.Paths.Find(x.Ask.Path); r != nil {
+			x.lost(r, fmt.Sprintf("host %s is more specific and is never passed over", hostName(x.Match.Host.Name)))
 		}
 	}
 }
@@ -135,7 +116,7 @@ func (x *run) matching(h *route.Host) []*route.Route {
 	var out []*route.Route
 	for _, r := range h.Paths.All() {
 		alone := route.NewPaths([]*route.Route{r})
-		if alone.Find(x.path) != nil {
+		if alone.Find(x.Ask.Path) != nil {
 			out = append(out, r)
 		}
 	}
@@ -146,11 +127,11 @@ func (x *run) matching(h *route.Host) []*route.Route {
 // lesserHosts are the hosts that would have been found without the one that was.
 func (x *run) lesserHosts() []*route.Host {
 	var out []*route.Host
-	if x.match.Host == nil {
+	if x.Match.Host == nil {
 		return nil
 	}
 	for _, h := range sortedHosts(x.table.Hosts) {
-		if h != x.match.Host && route.NewHosts([]*route.Host{h}).Find(x.request.host) != nil {
+		if h != x.Match.Host && route.NewHosts([]*route.Host{h}).Find(x.Ask.Named) != nil {
 			out = append(out, h)
 		}
 	}

@@ -17,10 +17,10 @@ const most = 5
 func (x *run) nearPaths(h *route.Host) {
 	routes := append([]*route.Route(nil), h.Paths.All()...)
 	sort.SliceStable(routes, func(i, j int) bool {
-		return shared(routes[i].Path, x.path) > shared(routes[j].Path, x.path)
+		return shared(routes[i].Path, x.Ask.Path) > shared(routes[j].Path, x.Ask.Path)
 	})
 	for _, r := range routes[:min(most, len(routes))] {
-		x.out.Near = append(x.out.Near, candidate(r, whyNot(r, x.path)))
+		x.out.Near = append(x.out.Near, candidate(r, whyNot(r, x.Ask.Path)))
 	}
 }
 
@@ -59,7 +59,7 @@ func (x *run) nearHosts() {
 	}
 	var found []near
 	for _, h := range sortedHosts(x.table.Hosts) {
-		if why, far := whyNotHost(h.Name, x.request.host); why != "" {
+		if why, far := whyNotHost(h.Name, x.Ask.Named); why != "" {
 			found = append(found, near{Candidate{Host: h.Name, Origin: h.Origin.String(), Why: why}, far})
 		}
 	}

@@ -1,13 +1,18 @@
 package explain
 
 import (
+	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/textproto"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/decide"
 )
 
 // Request describes a request that need not exist.
@@ -17,6 +22,9 @@ type Request struct {
 	Header http.Header // a Host field wins over the URL's host, as with curl
 	// Client is the address the connection comes from; 192.0.2.1 (an address of nobody, RFC 5737) when it is not given.
 	Client netip.Addr
+	// Shown are the certificates that the client shows, its own first. None, where it is not nil, is a client that shows none; nil is one
+	// whose certificate passes.
+	Shown []*x509.Certificate
 	// Now is what the validity of certificates is judged against; zero leaves it unjudged.
 	Now time.Time
 }
@@ -78,72 +86,54 @@ func ParseQuery(q url.Values) (Request, error) {
 	return r, nil
 }
 
-// parsed is a Request as the front of the proxy understands it.
-type parsed struct {
-	method string
-	scheme string // as the client used it, as far as Usher believes
-	tls    bool   // the connection itself is TLS
-	server string // the name in the handshake then
-	host   string // the name routes are looked up by: lower case, no port
-	seen   string // Host as the client sent it to whoever is in front of us; goes to redirects and upstream
-	target string // path and query
-	path   string // path as sent
-	header http.Header
-	peer   netip.Addr
-	client netip.Addr
-	now    time.Time
+// asked is a Request as a server would read it.
+type asked struct {
+	request decide.Request
+	shown   []*x509.Certificate
+	now     time.Time
+	counts  bool // the client is counted against a limit
 }
 
-func (r Request) parse() (*parsed, error) {
-	text := r.URL
-	if !strings.Contains(text, "://") {
-		text = "http://" + text
+// server is the name in the TLS handshake, in lower case.
+func (a *asked) server() string { return a.request.ServerName }
+
+// parse reads the URL as it is written, so that escapes, dots and a bare "?" are what a client would send.
+func (r Request) parse() (*asked, error) {
+	scheme, rest, ok := strings.Cut(r.URL, "://")
+	if !ok {
+		scheme, rest = "http", r.URL
 	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return nil, fmt.Errorf("URL %q: %w", r.URL, err)
+	rest, _, _ = strings.Cut(rest, "#")
+	authority, target := rest, "/"
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		authority, target = rest[:i], rest[i:]
 	}
-	if u.Scheme = strings.ToLower(u.Scheme); u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if target[0] == '?' {
+		target = "/" + target
+	}
+	authority = authority[strings.LastIndexByte(authority, '@')+1:]
+	if scheme = strings.ToLower(scheme); scheme != "http" && scheme != "https" || authority == "" {
 		return nil, fmt.Errorf("URL %q: want http://HOST/PATH or https://HOST/PATH", r.URL)
 	}
-	p := &parsed{method: strings.ToUpper(r.Method), scheme: u.Scheme, tls: u.Scheme == "https", header: r.Header, peer: r.Client, now: r.Now}
-	if p.method == "" {
-		p.method = http.MethodGet
+	a := &asked{shown: r.Shown, now: r.Now, request: decide.Request{
+		Method: r.Method, Proto: 1, Host: authority, Target: target, Header: maps.Clone(r.Header), Peer: "192.0.2.1", TLS: scheme == "https",
+	}}
+	q := &a.request
+	if q.Method == "" {
+		q.Method = http.MethodGet
 	}
-	if !p.peer.IsValid() {
-		p.peer = netip.AddrFrom4([4]byte{192, 0, 2, 1})
+	if r.Client.IsValid() {
+		q.Peer = r.Client.Unmap().WithZone("").String()
 	}
-	p.client = p.peer
-	p.server, p.seen = bareHost(u.Host), u.Host
+	if q.TLS {
+		q.ServerName = decide.NormalHost(authority)
+	}
 	if h := r.Header.Get("Host"); h != "" {
-		p.seen = h
+		q.Host = h
 	}
-	p.host = bareHost(p.seen)
-	p.path = sentPath(text)
-	p.target = p.path
-	if u.RawQuery != "" {
-		p.target += "?" + u.RawQuery
+	delete(q.Header, "Host")
+	if n, err := strconv.ParseInt(r.Header.Get("Content-Length"), 10, 64); err == nil {
+		q.Length = n
 	}
-	return p, nil
-}
-
-// sentPath is the path of a URL exactly as written, so that Normalize sees the escapes and dots a client would send.
-func sentPath(text string) string {
-	_, rest, _ := strings.Cut(text, "://")
-	rest, _, _ = strings.Cut(rest, "#")
-	rest, _, _ = strings.Cut(rest, "?")
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		return rest[i:]
-	}
-	return "/"
-}
-
-// bareHost is a Host value without its port, in lower case and without the dot of a fully qualified name. An IPv6 address keeps its
-// brackets.
-func bareHost(host string) string {
-	if end := strings.IndexByte(host, ']'); end > 0 {
-		return strings.ToLower(host[:end+1])
-	}
-	host, _, _ = strings.Cut(host, ":")
-	return strings.TrimSuffix(strings.ToLower(host), ".")
+	return a, nil
 }

@@ -5,247 +5,180 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/usher-ingress/usher/pkg/decide"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// run is one explanation in the making.
+// run is one explanation in the making: a decision, put into words.
 type run struct {
-	table   *route.Table
-	request *parsed
-	out     *Explanation
-
-	path    string // normalised
-	match   route.Match
-	backend *route.Backend
+	decide.Decision
+	asked *asked
+	table *route.Table
+	out   *Explanation
 }
 
-// Note implements policy.Env: it records what the request path decided.
-func (x *run) Note(phase policy.Phase, outcome string) {
-	x.out.Phases = append(x.out.Phases, Step{phase, outcome})
+// note says what came of a phase.
+func (x *run) note(phase policy.Phase, format string, args ...any) {
+	x.out.Phases = append(x.out.Phases, Step{phase, strings.TrimSpace(fmt.Sprintf(format, args...))})
 }
 
-// all walks the phases in their order and stops where the request path would answer by itself.
 func (x *run) all() {
-	x.whoAsks()
-	if x.passedThrough() || !x.normalise() {
+	if x.passedThrough() {
 		return
 	}
-	found := x.lookup()
-	x.certificate()
-	if !found && x.request.tls {
+	decide.Decide(x.table, &x.asked.request, world{x.asked}, &x.Decision)
+	x.whoAsks()
+	if x.Ask.Path != "" {
+		x.claim()
+		x.certificate()
 		x.clientCert()
+		x.backend()
 	}
-	if found && x.lets() && x.access() && x.body() {
+	if x.Sends() {
 		x.forward()
+	} else {
+		x.answered()
 	}
-	x.sortPhases()
 	x.diagnostics()
 }
 
-// whoAsks believes forwarded headers as far as the ConfigMap trusts the peer.
 func (x *run) whoAsks() {
-	r, note := x.request, "the connection's own address"
-	if set := x.table.Policy; set != nil && set.Forwarded.Trusts(r.peer) {
-		note = "forwarded headers are trusted from " + r.peer.String()
-		x.believe(&set.Forwarded)
+	note := "the connection's own address"
+	if x.Forwarded.Trusted {
+		note = "forwarded headers are trusted from " + x.Request.Peer
 	}
-	x.Note(policy.PhaseClient, fmt.Sprintf("%s, %s", r.client, note))
-	x.out.Request = Understood{Method: r.method, Scheme: r.scheme, Host: r.host, Path: r.path, Client: r.client.String()}
+	x.note(policy.PhaseClient, "%s, %s", x.Client, note)
+	path, _, _ := strings.Cut(x.Request.Target, "?")
+	x.out.Request = Understood{Method: x.Request.Method, Scheme: x.Ask.Scheme, Host: x.Ask.Named, Path: path, Normalised: x.Ask.Path, Client: x.Client}
 }
 
-// believe reads the forwarded headers as the proxy does: the address, and unless only that is trusted, scheme and host. The route is
-// found by Host all the same.
-func (x *run) believe(f *policy.Forwarded) {
-	r := x.request
-	if c := f.ClientOf(strings.Join(r.header.Values(f.Header), ", ")); c.IsValid() {
-		r.client = c
+// answered is Usher's own answer: its cause, what the reason means and what to do about it.
+func (x *run) answered() {
+	a := x.Answer
+	doc := a.Reason.Explain()
+	x.out.Answer = Answer{By: ByUsher, Status: a.Status, Reason: a.Reason, Location: a.Location, Cause: x.cause()}
+	if a.Reason != "" {
+		x.out.Answer.Meaning, x.out.Answer.Cure = doc.Doc, doc.Cure
 	}
-	if !f.Use {
-		return
-	}
-	switch strings.ToLower(firstItem(r.header.Get("X-Forwarded-Proto"))) {
-	case "http", "ws":
-		r.scheme = "http"
-	case "https", "wss":
-		r.scheme = "https"
-	}
-	if h := firstItem(r.header.Get("X-Forwarded-Host")); h != "" {
-		r.seen = h
+	switch {
+	case a.Location != "":
+		x.note(x.Phase, "%d %s", a.Status, a.Location)
+	case x.Phase == policy.PhaseRoute && a.Reason != "":
+		x.note(x.Phase, "%d: %s", a.Status, x.out.Answer.Cause)
+	default:
+		x.note(x.Phase, "%d %s", a.Status, a.Reason)
 	}
 }
 
-func firstItem(list string) string {
-	item, _, _ := strings.Cut(list, ",")
-	return strings.TrimSpace(item)
-}
-
-func (x *run) normalise() bool {
-	path, err := route.Normalize(x.request.path)
-	if err != nil {
-		x.answer(Answer{Status: 400, Reason: policy.BadRequest,
-			Cause: fmt.Sprintf("path %q: %v; it escapes the root or holds a forbidden or broken escape", x.request.path, err)})
-		x.Note(policy.PhaseRoute, "400: the path cannot be normalised")
-		return false
-	}
-	x.path, x.out.Request.Normalised = path, path
-	return true
-}
-
-// lets runs what comes before a backend is looked at. The client's certificate goes before a redirect, but for plain HTTP.
-func (x *run) lets() bool {
-	if x.request.tls {
-		return x.clientCert() && x.early()
-	}
-	return x.early() && x.clientCert()
-}
-
-// early runs the policy's own decisions and tells whether the request goes on.
-func (x *run) early() bool {
-	r, set := x.request, x.match.Route.Policy
-	if set == nil {
-		return true
-	}
-	a := set.Early(&policy.Request{Method: r.method, Scheme: r.scheme, TLS: r.tls, Named: r.host, Host: bareHost(r.seen), Path: x.path, Target: r.target},
-		x.match.Host != nil && x.match.Host.TLS, x)
-	if a.Status == 0 {
-		return true
-	}
-	x.answer(Answer{Status: a.Status, Reason: a.Reason, Location: a.Location, Cause: x.causeOf(a)})
-	return false
-}
-
-// causeOf says in names why the policy answered.
-func (x *run) causeOf(a policy.Answer) string {
-	if a.Reason == policy.HTTPSRedirect {
-		if x.match.Route.Policy.Redirect.ForceSSL {
+// cause says in names why Usher answers.
+func (x *run) cause() string {
+	switch x.Answer.Reason {
+	case "":
+		if x.Answer.Allow != "" {
+			return "OPTIONS with Max-Forwards 0, or for the server as a whole, is Usher's to answer"
+		}
+		return "GET /healthz for a host that nobody declares is Usher's own health check"
+	case policy.BadRequest:
+		return fmt.Sprintf("path %q: %s; it escapes the root or holds a forbidden or broken escape", x.out.Request.Path, x.Answer.Detail)
+	case policy.NoHost, policy.NoPath:
+		return x.unclaimed()
+	case policy.Misdirected:
+		return fmt.Sprintf("the TLS handshake is for %s, and the request for %s, whose handshakes have other settings", x.asked.server(), x.Ask.Named)
+	case policy.HTTPSRedirect:
+		if x.Set.Redirect.ForceSSL {
 			return "force-ssl-redirect is on"
 		}
-		return fmt.Sprintf("a TLS section names %s, and the request came by plain HTTP", x.match.Host.Name)
+		return fmt.Sprintf("a TLS section names %s, and the request came by plain HTTP", x.Match.Host.Name)
+	case policy.Redirected:
+		return x.Match.Route.Ingress.String() + " redirects every request"
+	case policy.BodyTooLarge:
+		return fmt.Sprintf("Content-Length %d, proxy-body-size %d", x.Request.Length, x.Set.Body.MaxSize)
 	}
-	if a.Reason == policy.Redirected {
-		return x.match.Route.Ingress.String() + " redirects every request"
+	return x.causeOfClosed()
+}
+
+// causeOfClosed is the cause where what stands in the way is an object.
+func (x *run) causeOfClosed() string {
+	reason, b, to := x.Answer.Reason, x.Upstream.Backend, x.Upstream.TLS
+	switch {
+	case x.Auth != nil && x.Access == decide.Denied && !x.Request.TLS:
+		return "a request by plain HTTP shows no certificate"
+	case x.Answer.Detail != "":
+		return x.Answer.Detail
+	case to != nil && to.Broken != "":
+		return x.errorOn(to.Origin.Object, reason).Message
+	case b != nil && b.Reason != "":
+		return b.Detail
+	}
+	if auth := x.table.ClientAuth(x.Match); auth != nil && auth.Broken == reason {
+		return spelled(x.errorOn(auth.Origin.Object, reason))
+	}
+	if x.Set.Deny == reason {
+		return spelled(x.errorOn(x.Match.Route.Ingress, reason))
 	}
 	for _, d := range x.table.Diagnostics {
-		if d.Reason == a.Reason && d.Origin.Object == x.match.Route.Ingress && d.Severity == route.Error {
-			return d.Origin.String() + ": " + d.Message
-		}
-	}
-	return ""
-}
-
-// body judges a declared Content-Length.
-func (x *run) body() bool {
-	set := x.match.Route.Policy
-	length, err := strconv.ParseInt(x.request.header.Get("Content-Length"), 10, 64)
-	if set == nil || err != nil {
-		return true
-	}
-	if set.Body.TooLarge(length) {
-		x.answer(Answer{Status: 413, Reason: policy.BodyTooLarge, Cause: fmt.Sprintf("Content-Length %d, proxy-body-size %d", length, set.Body.MaxSize)})
-		x.Note(policy.PhaseBody, "413: the body is too large")
-		return false
-	}
-	x.Note(policy.PhaseBody, fmt.Sprintf("%d bytes are within the limit", length))
-	return true
-}
-
-// access finds the backend, or the cause of the 503, in the proxy's order.
-func (x *run) access() bool {
-	r := x.match.Route
-	x.backend = x.chooseBackend()
-	x.describeBackend()
-	x.describeUpstreamTLS(r.UpstreamTLS)
-	var reason policy.Reason
-	cause := ""
-	switch b := x.backend; {
-	case r.Broken != "":
-		reason = r.Broken
-	case b == nil:
-		reason = policy.NoService
-	case x.spokenSecurely() && r.UpstreamTLS != nil && r.UpstreamTLS.Broken != "":
-		reason, cause = r.UpstreamTLS.Broken, x.upstreamCause(r.UpstreamTLS)
-	case len(b.Endpoints) > 0:
-		return true
-	case b.Reason != "":
-		reason, cause = b.Reason, b.Detail
-	default:
-		reason = policy.NoEndpoints
-	}
-	if cause == "" {
-		cause = x.brokenCause(reason)
-	}
-	x.answer(Answer{Status: statusOf(reason), Reason: reason, Cause: cause})
-	x.Note(policy.PhaseAccess, fmt.Sprintf("%d: %s", statusOf(reason), reason))
-	return false
-}
-
-// statusOf is what a reason answers with; a broken route answers 503 whatever broke it.
-func statusOf(reason policy.Reason) int {
-	if status := reason.Explain().Status; status != 0 {
-		return status
-	}
-	return 503
-}
-
-// brokenCause is the message of the Diagnostic that broke the route.
-func (x *run) brokenCause(reason policy.Reason) string {
-	for _, d := range x.table.Diagnostics {
-		if d.Reason == reason && d.Origin == x.match.Route.Origin {
+		if d.Reason == reason && d.Origin == x.Match.Route.Origin {
 			return d.Message
 		}
 	}
+	return x.errorOn(x.Match.Route.Ingress, reason).Message
+}
+
+// errorOn is the Diagnostic about an object that has a reason, or the zero one.
+func (x *run) errorOn(object policy.Ref, reason policy.Reason) route.Diagnostic {
 	for _, d := range x.table.Diagnostics {
-		if d.Reason == reason && d.Origin.Object == x.match.Route.Ingress {
-			return d.Message
+		if d.Reason == reason && d.Origin.Object == object && d.Severity == route.Error {
+			return d
 		}
 	}
-	return ""
+	return route.Diagnostic{}
+}
+
+func spelled(d route.Diagnostic) string {
+	if d.Message == "" {
+		return ""
+	}
+	return d.Origin.String() + ": " + d.Message
 }
 
 func (x *run) forward() {
-	set := x.match.Route.Policy
-	if set == nil {
-		set = policy.Default()
+	if x.Request.Length > 0 {
+		x.note(policy.PhaseBody, "%d bytes are within the limit", x.Request.Length)
 	}
-	host := x.request.seen
-	if set.Upstream.VHost != "" {
-		host = set.Upstream.VHost
-	}
-	x.Note(policy.PhaseHeaders, fmt.Sprintf("Host: %s, X-Real-IP: %s, X-Forwarded-Proto: %s", host, x.request.client, x.request.scheme))
-	x.Note(policy.PhasePick, x.choice(set))
-	tries := "on every endpoint in turn"
+	x.note(policy.PhaseHeaders, "Host: %s, X-Real-IP: %s, X-Forwarded-Proto: %s", x.TargetHost(), x.Client, x.Ask.Scheme)
+	x.side()
+	x.note(policy.PhasePick, "%s", x.choice())
+	tries, set := "on every endpoint in turn", x.Set
 	if set.Retry.Tries > 0 {
 		tries = "on up to " + count(set.Retry.Tries, "endpoint")
 	}
 	if set.Retry.Off {
 		tries = "once"
 	}
-	x.Note(policy.PhaseForward, fmt.Sprintf("%s, tried %s; connect within %s, silence up to %s", x.out.Backend.Protocol, tries, set.Timeouts.Connect, set.Timeouts.Read))
-	if x.request.scheme == "https" && set.HSTS.Value() != "" {
-		x.Note(policy.PhaseAnswer, "Strict-Transport-Security: "+set.HSTS.Value())
+	x.note(policy.PhaseForward, "%s, tried %s; connect within %s, silence up to %s", x.out.Backend.Protocol, tries, set.Timeouts.Connect, set.Timeouts.Read)
+	if hsts := x.HSTS(); hsts != "" {
+		x.note(policy.PhaseAnswer, "Strict-Transport-Security: %s", hsts)
 	}
-	x.out.Answer = Answer{By: ByEndpoint}
+	x.out.Answer, x.out.Sent = Answer{By: ByEndpoint}, x.sent()
 }
 
-// answer fills in what the reason means and what to do about it.
-func (x *run) answer(a Answer) {
-	doc := a.Reason.Explain()
-	a.By, a.Meaning, a.Cure = ByUsher, doc.Doc, doc.Cure
-	x.out.Answer = a
-}
-
-// sortPhases puts the notes in the one order of phases; notes of the same phase keep theirs.
-func (x *run) sortPhases() {
-	var sorted []Step
-	for _, phase := range policy.Phases() {
-		for _, s := range x.out.Phases {
-			if s.Phase == phase {
-				sorted = append(sorted, s)
-			}
-		}
+// sent is the request that an endpoint gets.
+func (x *run) sent() *Sent {
+	out := &Sent{Target: x.Ask.Target, Host: x.TargetHost(), Header: map[string][]string{}}
+	for name, values := range x.Request.Header {
+		out.Header[name] = values
 	}
-	x.out.Phases = sorted
+	for _, name := range x.Edits.Remove {
+		delete(out.Header, name)
+	}
+	for _, f := range x.Edits.Replace {
+		out.Header[f.Name] = []string{f.Value}
+	}
+	for _, f := range x.Edits.Add {
+		out.Header[f.Name] = append(out.Header[f.Name], f.Value)
+	}
+	return out
 }
 
 func count(n int, noun string) string {

@@ -3,24 +3,18 @@ package explain
 import (
 	"fmt"
 
+	"github.com/usher-ingress/usher/pkg/decide"
 	"github.com/usher-ingress/usher/pkg/policy"
-	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// spokenSecurely tells whether the endpoints are spoken to over TLS.
-func (x *run) spokenSecurely() bool {
-	protocol := x.protocol()
-	return protocol == string(policy.HTTPS) || protocol == string(policy.GRPCS)
-}
-
-// describeUpstreamTLS says what is wanted of TLS to the endpoints.
-func (x *run) describeUpstreamTLS(to *route.UpstreamTLS) {
-	if x.backend == nil || !x.spokenSecurely() {
-		return
-	}
-	if to == nil {
-		x.out.Backend.TLS = "nothing is verified and no name is sent"
-		return
+// describeTLS says what is wanted of TLS to endpoints; "" where they are spoken to without.
+func describeTLS(up decide.Upstream) string {
+	to := up.TLS
+	switch {
+	case up.Protocol != policy.HTTPS && up.Protocol != policy.GRPCS:
+		return ""
+	case to == nil:
+		return "nothing is verified and no name is sent"
 	}
 	name := to.Policy.Name
 	if name == "" {
@@ -36,15 +30,5 @@ func (x *run) describeUpstreamTLS(to *route.UpstreamTLS) {
 	if to.Certificate != nil {
 		text += ", a certificate is shown"
 	}
-	x.out.Backend.TLS = text + ", " + to.Origin.String()
-}
-
-// upstreamCause is the Diagnostic about the Secret.
-func (x *run) upstreamCause(to *route.UpstreamTLS) string {
-	for _, d := range x.table.Diagnostics {
-		if d.Reason == to.Broken && d.Origin.Object == to.Origin.Object && d.Severity == route.Error {
-			return d.Message
-		}
-	}
-	return ""
+	return text + ", " + to.Origin.String()
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // Transport is the connection pool of one endpoint. Set the fields before the
@@ -72,7 +74,7 @@ type Call struct {
 }
 
 // Field is one header field.
-type Field struct{ Name, Value string }
+type Field = field.Field
 
 // TransportStats is what a Transport counts.
 type TransportStats struct {

@@ -25,6 +25,9 @@ func defaultCanary() Canary { return Canary{Total: 100} }
 // Fields is how a decision reads header fields; http.Header is one.
 type Fields interface{ Get(name string) string }
 
+// ByWeight is the rule that asks chance.
+const ByWeight = "weight"
+
 // Picks tells whether a request goes to the canary, and which rule said so. chance is uniform in [0, 1).
 func (c *Canary) Picks(h Fields, chance float64) (canary bool, rule string) {
 	if c.Header != "" {
@@ -40,7 +43,7 @@ func (c *Canary) Picks(h Fields, chance float64) (canary bool, rule string) {
 			return false, "cookie " + c.Cookie
 		}
 	}
-	return chance*float64(c.Total) < float64(c.Weight), "weight"
+	return chance*float64(c.Total) < float64(c.Weight), ByWeight
 }
 
 // String says in which order the rules decide: "header X-Canary, cookie beta, 20 of 100".
@@ -106,7 +109,7 @@ func canaryKeys() []Key {
 	return []Key{
 		{Name: "canary", Values: "bool", Default: "false", Scope: ScopePath, Bad: DenyAccess,
 			Doc: "This Ingress is the canary of the one with the same host, path and path type, for the requests that its canary-* pick and for no other path or host " +
-				"of the Service. Every other option is the primary's; in ingress-nginx load-balance and upstream-hash-by of the canary's Ingress count within the canary.",
+				"of the Service. Without endpoints of the primary all are answered 503. Every other option is the primary's; in ingress-nginx load-balance and upstream-hash-by of the canary's Ingress count within the canary.",
 			parse: func(s *Set, v string) (err error) { s.Canary.On, err = parseBool(v); return err }},
 		{Name: "canary-by-header", Values: "header name", Scope: ScopePath, Bad: UseDefault,
 			Doc: "Header that decides first: always, never, or anything else for the next rule.",

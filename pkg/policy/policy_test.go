@@ -128,7 +128,7 @@ func TestRestrictionsFailClosed(t *testing.T) {
 		if set.Deny == "" || len(problems) != 1 || !problems[0].Error {
 			t.Errorf("%s: want paths closed and an error, got deny %q and %+v", name, set.Deny, problems)
 		}
-		answer := set.Early(&Request{Scheme: "https", Host: "a", Path: "/", Target: "/"}, true, silent{})
+		answer := set.Early(&Request{Scheme: "https", Host: "a", Path: "/", Target: "/"}, true)
 		if answer.Status != 503 || answer.Reason == "" {
 			t.Errorf("%s: want 503 with a reason, got %+v", name, answer)
 		}
@@ -189,10 +189,6 @@ func TestNothingWrittenSharesTheBase(t *testing.T) {
 	}
 }
 
-type silent struct{}
-
-func (silent) Note(Phase, string) {}
-
 func TestRedirect(t *testing.T) {
 	on := Default()
 	off, _ := parseOne("usher.dev/ssl-redirect", "false")
@@ -216,7 +212,7 @@ func TestRedirect(t *testing.T) {
 		{on, "http", true, "/.well-known/acme-challenge/token", ""},
 	} {
 		path, _, _ := strings.Cut(c.target, "?")
-		got := c.set.Early(&Request{Method: "GET", Scheme: c.scheme, Host: "h", Path: path, Target: c.target}, c.tls, silent{})
+		got := c.set.Early(&Request{Method: "GET", Scheme: c.scheme, Host: "h", Path: path, Target: c.target}, c.tls)
 		if got.Location != c.want || (c.want != "") != (got.Status == 308) {
 			t.Errorf("%+v gives %+v", c, got)
 		}

@@ -116,6 +116,14 @@ func (r Reason) Explain() ReasonDoc {
 	return ReasonDoc{Reason: r, Doc: "This reason is not in the list."}
 }
 
+// Status is what a request is answered with for this reason; 503 where the reason alone does not say.
+func (r Reason) Status() int {
+	if status := r.Explain().Status; status != 0 {
+		return status
+	}
+	return 503
+}
+
 var reasonIndex = sync.OnceValue(func() map[Reason]ReasonDoc {
 	index := map[Reason]ReasonDoc{}
 	for _, d := range reasonList() {

@@ -2,15 +2,10 @@
 // decision.
 //
 // An option has one representation: the text of an annotation or ConfigMap key becomes a field of Set, and the request path reads
-// that field. A new annotation is a row in its behaviour's file, nothing else. The package is pure: no clock, no chance, no I/O; what
-// a decision needs of those it asks of an Env.
+// that field. A new annotation is a row in its behaviour's file, nothing else. The package is pure: no clock, no chance, no I/O.
 package policy
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Set is every effective setting of a route. It is immutable once parsed and shared by all routes that have the same settings.
 type Set struct {
@@ -124,12 +119,6 @@ type Request struct {
 	Target string // path and query exactly as sent
 }
 
-// Env is the world outside of the request. The proxy's forgets notes; explain's records them.
-type Env interface {
-	// Note is called once for each decision that ends or changes the request, with what was decided.
-	Note(phase Phase, outcome string)
-}
-
 // Phase is a step of a request's life, in the one order all requests go through.
 type Phase string
 
@@ -159,19 +148,16 @@ type Answer struct {
 	Body     string // text in place of a page
 }
 
-// Early runs the decisions made before a backend is looked at, in phase order, and returns the first Answer, or the zero one. As in
-// ingress-nginx a redirect of the Ingress's own goes before that to HTTPS, and before everything that restricts access but a snippet.
-func (s *Set) Early(r *Request, hostHasTLS bool, env Env) Answer {
+// Early makes the decisions that come before a backend is looked at, and returns the first Answer, or the zero one. As in ingress-nginx a
+// redirect of the Ingress's own goes before that to HTTPS, and before everything that restricts access but a snippet.
+func (s *Set) Early(r *Request, hostHasTLS bool) Answer {
 	if a := s.URLRedirect.decide(r); a.Status != 0 {
-		env.Note(PhaseRedirect, strings.TrimSpace(fmt.Sprintf("%d %s", a.Status, a.Location)))
 		return a
 	}
 	if a := s.Redirect.decide(r, hostHasTLS); a.Status != 0 {
-		env.Note(PhaseRedirect, a.Location)
 		return a
 	}
 	if s.Deny != "" {
-		env.Note(PhaseAccess, string(s.Deny))
 		return Answer{Status: 503, Reason: s.Deny}
 	}
 	return Answer{}

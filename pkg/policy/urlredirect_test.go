@@ -69,5 +69,5 @@ func parsed(t *testing.T, options map[string]string) *Set {
 }
 
 func early(set *Set) Answer {
-	return set.Early(&Request{Method: "GET", Scheme: "http", Named: "shop.test", Host: "seen.test", Path: "/", Target: "/?q"}, false, silent{})
+	return set.Early(&Request{Method: "GET", Scheme: "http", Named: "shop.test", Host: "seen.test", Path: "/", Target: "/?q"}, false)
 }

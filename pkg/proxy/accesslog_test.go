@@ -93,16 +93,3 @@ func TestLoggingAllocatesNothing(t *testing.T) {
 type discard struct{}
 
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
-
-// TestPhases: the request path is the order that package policy writes down.
-func TestPhases(t *testing.T) {
-	phases := policy.Phases()
-	if len(phases) != len(steps) {
-		t.Fatalf("%d steps, %d phases", len(steps), len(phases))
-	}
-	for i, phase := range phases {
-		if steps[i].phase != phase {
-			t.Errorf("step %d is %s, want %s", i, steps[i].phase, phase)
-		}
-	}
-}

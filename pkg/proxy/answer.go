@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/usher-ingress/usher/pkg/field"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
 )
@@ -31,7 +32,7 @@ func (x *exchange) answer() bool {
 		return x.cutShort(err)
 	}
 	x.settle(pool.None)
-	if !x.web.on {
+	if !x.Web.On {
 		x.passTrailer(h, announced)
 	}
 	return true
@@ -82,7 +83,10 @@ func (x *exchange) keepEndToEnd(h http.Header) {
 		return // package http1 hands on nothing else of the connection
 	}
 	if named := fields["Connection"]; named != nil {
-		dropNamed(fields, named)
+		names, _ := field.Named(named, nil)
+		for _, name := range names {
+			delete(fields, name)
+		}
 	}
 	for _, name := range [...]string{"Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Te", "Trailer"} {
 		delete(fields, name)
@@ -91,10 +95,10 @@ func (x *exchange) keepEndToEnd(h http.Header) {
 
 // ownFields are those that every answer gets.
 func (x *exchange) ownFields(h http.Header) {
-	if value := x.set.HSTS.Value(); value != "" && x.ask.Scheme == "https" {
+	if value := x.HSTS(); value != "" {
 		x.put(h, "Strict-Transport-Security", slotHSTS, value)
 	}
-	if x.set.Headers.ServerTokens {
+	if x.Set.Headers.ServerTokens {
 		x.put(h, "Server", slotServer, "usher")
 	}
 }
@@ -115,7 +119,7 @@ func (x *exchange) passTrailer(h http.Header, announced bool) {
 	}
 	named := h["Trailer"]
 	for name, values := range x.response.Trailer {
-		if announced && listHas(named, name) {
+		if announced && field.Lists(named, name) {
 			h[name] = values
 			continue
 		}
@@ -152,7 +156,7 @@ func (x *exchange) cutShort(err error) bool {
 // retract takes back an answer of which the client has seen nothing, and reports whether it could.
 func (x *exchange) retract() bool {
 	w, ok := x.w.(interface{ Retract() bool })
-	if !ok || x.web.on || !w.Retract() {
+	if !ok || x.Web.On || !w.Retract() {
 		return false
 	}
 	x.begun, x.record.Sent = false, 0
@@ -169,15 +173,15 @@ func (x *exchange) copyBody() (int64, error) {
 		return 0, nil
 	}
 	streams := x.streams()
-	paces := x.set.Limit.Bandwidth > 0
-	if to, ok := x.w.(io.ReaderFrom); ok && !streams && !paces && !x.web.on {
+	paces := x.Set.Limit.Bandwidth > 0
+	if to, ok := x.w.(io.ReaderFrom); ok && !streams && !paces && !x.Web.On {
 		return to.ReadFrom(res.Body)
 	}
 	to := io.Writer(x.w)
 	if paces {
 		to = x.paced()
 	}
-	if x.web.on {
+	if x.Web.On {
 		return x.copyWeb(to)
 	}
 	buffer := x.proxy.buffers.Get().(*copyBuffer)

@@ -40,18 +40,14 @@ type clientBody struct {
 	overflown bool // more was read than is kept
 }
 
-// limitBody refuses a body that is too large, and buffers it where that is asked for.
-func (x *exchange) limitBody() bool {
-	set := &x.set.Body
-	if set.TooLarge(x.r.ContentLength) {
-		return x.fail(policy.BodyTooLarge)
-	}
-	x.webCall()
+// takeBody prepares the request's body, and buffers it where that is asked for.
+func (x *exchange) takeBody() bool {
+	set := &x.Set.Body
 	if x.r.Body == nil || x.r.Body == http.NoBody || x.r.ContentLength == 0 {
 		return false // HTTP/2 servers give a Body to requests that have none
 	}
 	x.body = &clientBody{from: x.r.Body, length: x.r.ContentLength, limit: set.MaxSize}
-	if x.web.text {
+	if x.Web.Text {
 		x.body.from, x.body.length = &textReader{from: x.r.Body}, -1
 	}
 	x.keepCopy()

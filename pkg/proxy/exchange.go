@@ -5,10 +5,10 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/usher-ingress/usher/pkg/decide"
 	"github.com/usher-ingress/usher/pkg/http1"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
-	"github.com/usher-ingress/usher/pkg/route"
 )
 
 // exchange is one request on its way: what the phases find out and hand to each other. It is pooled; nothing may refer to it, or to
@@ -18,17 +18,8 @@ type exchange struct {
 	w     http.ResponseWriter
 	r     *http.Request
 
-	table *route.Table
-	match route.Match
-	set   *policy.Set    // the route's, or the controller's where there is no route
-	ask   policy.Request // the request as policies see it
-
-	cert *shownCert         // the client's certificate; nil where nobody wants one
-	auth *policy.ClientCert // who wants it
-
-	passed    []string  // the client's loopField
-	forwarded forwarded // what the client's proxies say, if they are trusted
-	host      string    // Host sent upstream, and X-Forwarded-Host: as the client wrote it
+	request         decide.Request
+	decide.Decision // what becomes of it
 
 	body     *clientBody // nil without a body
 	out      *http.Request
@@ -50,22 +41,24 @@ type exchange struct {
 	wasted   int           // tries that met a kept connection which was closed
 	sending  time.Duration // from the request's beginning to its first try
 
-	web      web
 	key      string // Sec-WebSocket-Key that we sent for an HTTP/2 client, which has none
 	begun    bool   // the final response's head has been given to w
 	hijacked bool
 	aborted  bool // the connection is to be cut, so that the client sees that the answer is not complete
 
-	ids    ids
-	record Record
-	values [valueSlots]string // what single-valued header fields point into
-	fields [12]pool.Field     // what call.Fields points into at first
-	room   http1.Answer       // what response points to, if it came over HTTP/1.1
-	tries  [4]Try             // what record.Tries points into at first
+	ids     ids
+	record  Record
+	values  [valueSlots]string // what single-valued header fields point into
+	add     [12]pool.Field     // what Edits point into at first
+	replace [4]pool.Field
+	remove  [8]string
+	room    http1.Answer // what response points to, if it came over HTTP/1.1
+	tries   [4]Try       // what record.Tries points into at first
 }
 
 func newExchange(p *Proxy) *exchange {
 	x := &exchange{proxy: p, tried: make([]int, 0, 8), ids: newIDs()}
+	x.Edits = decide.Edits{Add: x.add[:0], Replace: x.replace[:0], Remove: x.remove[:0]}
 	x.call.Interim, x.call.Answer = x.interim, &x.room
 	x.reset()
 	return x
@@ -76,22 +69,21 @@ func (x *exchange) begin(w http.ResponseWriter, r *http.Request) {
 	x.record.Time = time.Now()
 	x.record.Request = r
 	x.record.Method, x.record.Proto = r.Method, r.Proto
-	x.set = x.proxy.defaults
+	x.Set = x.proxy.defaults // until it is decided about
 }
 
 // reset forgets the request.
 func (x *exchange) reset() {
-	x.w, x.r, x.table, x.set = nil, nil, nil, nil
-	x.match, x.ask, x.forwarded, x.host = route.Match{}, policy.Request{}, forwarded{}, ""
-	x.cert, x.auth, x.passed = nil, nil, nil
+	x.w, x.r = nil, nil
+	x.request = decide.Request{}
+	x.Reset()
 	x.body, x.out, x.members, x.endpoint, x.response, x.failure = nil, nil, nil, nil, nil, nil
 	x.blank, x.url = http.Request{}, url.URL{}
-	clear(x.call.Fields)
-	x.call.Timeouts, x.call.Fields, x.call.Fresh = pool.Timeouts{}, x.fields[:0], false
+	x.call.Timeouts, x.call.Fields, x.call.Fresh = pool.Timeouts{}, nil, false
 	x.room = http1.Answer{}
 	x.tried, x.session, x.wasted = x.tried[:0], session{}, 0
 	x.limited, x.admitted, x.copied = pool.LimitKey{}, false, 0
-	x.web, x.key = web{}, ""
+	x.key = ""
 	x.transit, x.begun, x.hijacked, x.aborted = false, false, false, false
 	x.record = Record{Tries: x.tries[:0]}
 }

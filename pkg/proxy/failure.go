@@ -17,11 +17,7 @@ const statusClientClosed = 499
 
 // fail answers with the status that belongs to reason.
 func (x *exchange) fail(reason policy.Reason) bool {
-	status := reason.Explain().Status
-	if status == 0 {
-		status = http.StatusServiceUnavailable
-	}
-	return x.failWith(status, reason)
+	return x.failWith(reason.Status(), reason)
 }
 
 // said is what nginx's pages say beside the status, where people know it by that.

@@ -45,7 +45,7 @@ func (x *exchange) try(e *pool.Endpoint) bool {
 		x.response, x.failure = response, nil
 		x.record.Tries[len(x.record.Tries)-1].Status = response.StatusCode
 		x.record.Upstream = now
-		if x.set.Balance.Algorithm == policy.EWMA {
+		if x.Set.Balance.Algorithm == policy.EWMA {
 			e.Answered(now - x.asked)
 		}
 		return true
@@ -72,7 +72,7 @@ func (x *exchange) address(e *pool.Endpoint) {
 	if e.Protocol() == pool.HTTP1TLS || e.Protocol() == pool.H2 {
 		x.out.URL.Scheme = "https"
 	}
-	if x.host == "" && x.set.Upstream.VHost == "" {
+	if x.TargetHost() == "" {
 		x.out.Host = e.Address() // an HTTP/1.0 client that sent no Host
 	}
 }
@@ -91,7 +91,7 @@ func (x *exchange) settle(cause pool.Cause) {
 			e.Leave()
 			return
 		}
-		health := &x.set.Health
+		health := &x.Set.Health
 		if x.members.group.Failed(e, x.members.endpoints[:x.members.ready], pool.Ejection{After: health.MaxFails, For: health.EjectFor}, cause) {
 			x.proxy.observer.Ejected(x.record.Backend)
 		}
@@ -120,7 +120,7 @@ func (x *exchange) mayRetry() bool {
 	case pool.Malformed:
 		after = policy.Invalid
 	}
-	retry, unread := &x.set.Retry, x.failure.Unread || !x.failure.Sent
+	retry, unread := &x.Set.Retry, x.failure.Unread || !x.failure.Sent
 	stale := x.failure.Unused() && (unread || retry.Repeats(x.r.Method))
 	if stale {
 		x.wasted++
@@ -137,7 +137,7 @@ func (x *exchange) mayRetry() bool {
 
 // mayRepeat tells whether the request can be sent once more: as often, and as late, as the policy allows.
 func (x *exchange) mayRepeat() bool {
-	retry := &x.set.Retry
+	retry := &x.Set.Retry
 	limit := retry.Tries
 	if limit == 0 {
 		limit = x.members.ready + 1 // and no endpoint twice, see next
@@ -152,7 +152,7 @@ func (x *exchange) mayRepeat() bool {
 // instead is the endpoint that is asked although one has answered, since proxy-next-upstream lists the answer's status; nil when the
 // answer is to be passed on. nginx passes the last one on as well.
 func (x *exchange) instead() *pool.Endpoint {
-	retry := &x.set.Retry
+	retry := &x.Set.Retry
 	if retry.Answers == 0 || !retry.Answers.Has(x.response.StatusCode) || !retry.Allows(x.r.Method, true, policy.Answered) || !x.mayRepeat() {
 		return nil
 	}
@@ -208,7 +208,7 @@ func (x *exchange) interim(status int, from http.Header) error {
 const continueTimeout = time.Second
 
 func (x *exchange) timeouts() pool.Timeouts {
-	t := &x.set.Timeouts
+	t := &x.Set.Timeouts
 	limits := pool.Timeouts{Connect: t.Connect, FirstByte: t.Read, ReadIdle: t.Read, WriteIdle: t.Send}
 	if x.body != nil && len(x.body.ahead) == 0 && x.r.Header["Expect"] != nil {
 		limits.Continue = continueTimeout

@@ -89,7 +89,7 @@ func grpcUnit(letter byte) (unit time.Duration, known bool) {
 func (x *exchange) endCall() bool {
 	status := x.callStatus(x.record.Reason.Explain().Status)
 	notTheirs := x.record.Reason.Explain().Status < http.StatusInternalServerError
-	if x.web.on && !notTheirs {
+	if x.Web.On && !notTheirs {
 		_, err := x.sendTrailer(x.w, http.Header{"Grpc-Status": {status}, "Grpc-Message": {string(x.record.Reason)}})
 		return err == nil
 	}

@@ -25,40 +25,15 @@ const (
 	webTextType = "application/grpc-web-text"
 )
 
-// web is how the client of a request speaks gRPC-Web; the zero value: it does not.
-type web struct {
-	on   bool
-	text bool
-}
-
-// webCall finds out whether the request is one, and makes it one of gRPC.
-func (x *exchange) webCall() {
-	if !x.set.Upstream.GRPCWeb || x.r.Method != http.MethodPost {
-		return
-	}
-	kind, ok := strings.CutPrefix(first(x.r.Header["Content-Type"]), webType)
-	if !ok {
-		return
-	}
-	x.web.on = true
-	kind, x.web.text = strings.CutPrefix(kind, "-text")
-	h := x.r.Header
-	h["Content-Type"] = []string{"application/grpc" + kind}
-	h["Te"] = []string{"trailers"}
-	if x.web.text {
-		delete(h, "Content-Length") // it is the text's
-	}
-}
-
 // webHead makes the head of gRPC's answer one of gRPC-Web. What is no answer of gRPC stays as it is.
 func (x *exchange) webHead() {
 	res := x.response
-	if !x.web.on || !isGRPC(res.Header) {
-		x.web.on = false
+	if !x.Web.On || !isGRPC(res.Header) {
+		x.Web.On = false
 		return
 	}
 	kind := webType
-	if x.web.text {
+	if x.Web.Text {
 		kind = webTextType
 	}
 	suffix := strings.TrimPrefix(first(res.Header["Content-Type"]), "application/grpc")
@@ -93,7 +68,7 @@ func (x *exchange) copyWeb(to io.Writer) (sent int64, err error) {
 }
 
 func (x *exchange) sendWeb(to io.Writer, p []byte) (int64, error) {
-	if x.web.text {
+	if x.Web.Text {
 		p = base64.StdEncoding.AppendEncode(nil, p) // padded wherever it ends, as clients must expect
 	}
 	n, err := to.Write(p)

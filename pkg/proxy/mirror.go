@@ -35,7 +35,7 @@ const (
 // keepCopy has the body kept as it is read, where a copy of the request is to have it and there is room. How large a body of unknown
 // length becomes is not known, so it takes the room of the largest.
 func (x *exchange) keepCopy() {
-	m := &x.set.Mirror
+	m := &x.Set.Mirror
 	if m.Target == nil || !m.Body || x.body.length > mirrorBody {
 		return
 	}
@@ -52,7 +52,7 @@ func (x *exchange) keepCopy() {
 
 // mirror sends off the copy of a request that is over.
 func (x *exchange) mirror() {
-	m := &x.set.Mirror
+	m := &x.Set.Mirror
 	if m.Target == nil || x.out == nil || x.hijacked {
 		return
 	}
@@ -85,9 +85,9 @@ func (x *exchange) mirror() {
 // copyFor makes a request that shares nothing with x.
 func (x *exchange) copyFor(target *url.URL, host string, body []byte) *http.Request {
 	u := *target
-	u.Opaque = target.EscapedPath() + x.ask.Target
+	u.Opaque = target.EscapedPath() + x.Ask.Target
 	if u.Path == "/" {
-		u.Opaque = x.ask.Target
+		u.Opaque = x.Ask.Target
 	}
 	request := &http.Request{Method: x.r.Method, URL: &u, Host: host, Header: x.r.Header.Clone(), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 	for _, f := range x.call.Fields {

@@ -80,6 +80,15 @@ func TestCanaryWithoutEndpoints(t *testing.T) {
 	}
 }
 
+// TestCanaryOfABrokenPrimary: the primary's failure is not hidden from those whom the canary's rules pick.
+func TestCanaryOfABrokenPrimary(t *testing.T) {
+	table := canaryTable(t, policy.Canary{Total: 100, Weight: 100}, nil)
+	table.Backends[0] = &route.Backend{Name: "demo/app:80", Reason: policy.NoService}
+	r := newRig(t, table)
+	res, _ := r.get("/")
+	status(t, res, 503, policy.NoService)
+}
+
 // TestCanaryAndSessions: a client keeps to its side whatever the weight becomes, unless the legacy behaviour is asked for.
 func TestCanaryAndSessions(t *testing.T) {
 	for _, persistent := range []bool{false, true} {

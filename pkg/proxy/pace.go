@@ -20,7 +20,7 @@ type paced struct {
 
 // paced is the client, for the body of an answer with limit-rate.
 func (x *exchange) paced() *paced {
-	limit := &x.set.Limit
+	limit := &x.Set.Limit
 	return &paced{to: x.w, flush: x.flush, ctx: x.r.Context(), rate: limit.Bandwidth, free: limit.BandwidthAfter}
 }
 

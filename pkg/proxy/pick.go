@@ -7,54 +7,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/usher-ingress/usher/pkg/decide"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
-	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// pick finds the endpoints that may have the request. Which of them gets it is chosen for each try, by next.
+// pick makes ready the endpoints that may have the request. Which of them gets it is chosen for each try, by next.
 func (x *exchange) pick() bool {
-	x.members, x.transit = x.proxy.bindings.find(x.record.Backend, x.way(x.record.Backend))
-	if x.passed != nil && x.comesBack() {
-		return x.fail(policy.LoopDetected)
-	}
-	x.say(loopField, x.members.mark)
-	if check := &x.set.Health.Check; check.Path != "" {
+	if check := &x.Set.Health.Check; check.Path != "" {
 		x.members.group.Watch(pool.Check(*check), x.members.endpoints[:x.members.ready])
 	}
 	x.stick()
 	x.members.group.Requested()
 	return x.admit()
-}
-
-// protocol is how the endpoints are spoken to: as the route says, else as the Service does, else HTTP/1.1.
-func (x *exchange) protocol(b *route.Backend) pool.Protocol {
-	protocol := x.set.Upstream.Protocol
-	if protocol == policy.ProtocolUnset {
-		protocol = b.Protocol
-	}
-	switch protocol {
-	case policy.HTTPS:
-		return pool.HTTP1TLS
-	case policy.GRPC:
-		return pool.H2C
-	case policy.GRPCS:
-		return pool.H2
-	case policy.AutoHTTP:
-		if x.ask.Scheme == "https" {
-			return pool.HTTP1TLS
-		}
-	}
-	return pool.HTTP1
-}
-
-// way is the protocol, and where that has TLS what the route wants of it.
-func (x *exchange) way(b *route.Backend) way {
-	w := way{protocol: x.protocol(b)}
-	if w.protocol == pool.HTTP1TLS || w.protocol == pool.H2 {
-		w.tls = x.match.Route.UpstreamTLS
-	}
-	return w
 }
 
 // next chooses the endpoint for one more try, and nil when there is none: one that was not tried yet; when all were, as in nginx any
@@ -82,7 +47,7 @@ func (x *exchange) mayTurnBack() bool {
 	if x.failure != nil && x.failure.Cause == pool.Busy {
 		return false
 	}
-	return x.set.Retry.Tries > 0 || x.failure != nil && x.failure.Unused()
+	return x.Set.Retry.Tries > 0 || x.failure != nil && x.failure.Unused()
 }
 
 // choose finds a member that was not tried: where the session is at home, else by the balance. -1: there is none.
@@ -99,14 +64,14 @@ func (x *exchange) choose() int {
 func (x *exchange) candidates() pool.Candidates {
 	return pool.Candidates{
 		Endpoints: x.members.endpoints[:x.members.ready], Tried: x.tried,
-		SlowStart: x.set.Balance.SlowStart, MaxInFlight: int64(x.set.Overload.MaxInFlightEndpoint),
+		SlowStart: x.Set.Balance.SlowStart, MaxInFlight: int64(x.Set.Overload.MaxInFlightEndpoint),
 	}
 }
 
 // balance chooses among the endpoints for a request without a session: by what the route hashes, by the client's address where the
 // Service asks for it, else by the route's algorithm.
 func (x *exchange) balance() int {
-	c, balance := x.candidates(), &x.set.Balance
+	c, balance := x.candidates(), &x.Set.Balance
 	switch {
 	case len(balance.HashBy) > 0:
 		key, seeds := x.hashKey(balance.HashBy), x.members.seeds()[:x.members.ready]
@@ -139,22 +104,22 @@ func (x *exchange) hashKey(parts []policy.Part) uint64 {
 func (x *exchange) partOf(part policy.Part) string {
 	switch part.Variable {
 	case "request_uri":
-		return x.ask.Target
+		return x.Ask.Target
 	case "uri":
-		return x.ask.Path
+		return x.Ask.Path
 	case "host":
-		return x.ask.Host
+		return x.Ask.Host
 	case "remote_addr":
 		return x.record.Client
 	case "binary_remote_addr":
 		addr, _ := netip.ParseAddr(x.record.Client)
 		return string(addr.AsSlice())
 	case "http_":
-		return joined(x.r.Header[part.Name])
+		return strings.Join(x.r.Header[part.Name], ", ")
 	case "cookie_":
-		return policy.AnyCookieValue(cookies(x.r.Header), part.Name)
+		return policy.AnyCookieValue(decide.Cookies(x.r.Header), part.Name)
 	case "arg_":
-		return argument(x.ask.Target, part.Name)
+		return argument(x.Ask.Target, part.Name)
 	}
 	return part.Text
 }

@@ -30,8 +30,9 @@ func newPicker(change func(*policy.Set, *route.Backend)) *picker {
 	table := &route.Table{Policy: set, Backends: []*route.Backend{backend}, StickyKeys: &policy.StickyKeys{[]byte("0123456789abcdef"), []byte("fedcba9876543210")}}
 	p.Prepare(table)
 	x := newExchange(p)
-	x.table, x.set, x.record.Backend, x.r = table, set, backend, &http.Request{Header: http.Header{}}
-	x.ask.Target, x.ask.Path = "/cart?user=17", "/cart"
+	x.Table, x.Set, x.record.Backend, x.r = table, set, backend, &http.Request{Header: http.Header{}}
+	x.request.Header, x.Request = x.r.Header, &x.request
+	x.Ask.Target, x.Ask.Path = "/cart?user=17", "/cart"
 	x.members, _ = p.bindings.find(backend, way{protocol: pool.HTTP1})
 	k := &picker{exchange: x}
 	for i := range 64 {
@@ -49,7 +50,7 @@ func newPicker(change func(*policy.Set, *route.Backend)) *picker {
 func (k *picker) once(n int) int {
 	x := k.exchange
 	x.record.Client = k.clients[n%len(k.clients)]
-	if x.set.Sticky.On {
+	if x.Set.Sticky.On {
 		x.r.Header["Cookie"] = k.cookies[n%len(k.cookies)]
 		x.stick()
 	}

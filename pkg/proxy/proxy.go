@@ -1,17 +1,14 @@
 // Package proxy is the request path: from a client's request to an endpoint's answer.
 //
-// A request goes through the phases of package policy in their one order (steps, below); each phase is a method of exchange that
-// either answers, which ends the request, or leaves it to the next:
+// What becomes of a request is decided by package decide; this package carries it out. A request goes through the methods of exchange
+// listed in steps, each of which either answers, which ends the request, or leaves it to the next:
 //
-//	client    client.go   who is asking: address, scheme and host, by headers only if the peer is trusted
-//	route     route.go    host and path -> route; 404
-//	redirect  route.go    http to https, closed routes; clientcert.go: who the client is by its certificate
-//	access    route.go    broken routes and backends without endpoints: 503
-//	body      body.go     size limit, buffering
-//	headers   headers.go  what the endpoint is told
-//	pick      pick.go     which endpoint
-//	forward   forward.go  sending, and another endpoint if that failed and may be repeated
-//	answer    answer.go   the response; upgrade.go when it is a 101, websocket.go where HTTP/2 differs; grpcweb.go
+//	decide    decision.go  asks package decide, waits for endpoints, gives the answers that are Usher's own; world.go is its Env
+//	takeBody  body.go      size limit, buffering
+//	headers   headers.go   the request that goes to the endpoint
+//	pick      pick.go      which endpoints may have it
+//	forward   forward.go   sending, and another endpoint if that failed and may be repeated
+//	answer    answer.go    the response; upgrade.go when it is a 101, websocket.go where HTTP/2 differs; grpcweb.go
 //
 // Connections that are passed on as they are take a way of their own, stream.go.
 //
@@ -90,23 +87,14 @@ func New(o Options) *Proxy {
 	return p
 }
 
-// step is one phase. run reports whether it answered.
-type step struct {
-	phase policy.Phase
-	run   func(*exchange) (answered bool)
-}
-
-// steps is the request path, in the order of policy.Phases. Never written.
-var steps = [...]step{
-	{policy.PhaseClient, (*exchange).client},
-	{policy.PhaseRoute, (*exchange).route},
-	{policy.PhaseRedirect, (*exchange).redirect},
-	{policy.PhaseAccess, (*exchange).access},
-	{policy.PhaseBody, (*exchange).limitBody},
-	{policy.PhaseHeaders, (*exchange).headers},
-	{policy.PhasePick, (*exchange).pick},
-	{policy.PhaseForward, (*exchange).forward},
-	{policy.PhaseAnswer, (*exchange).answer},
+// steps is the request path. Each reports whether it answered, which ends the request. Never written.
+var steps = [...]func(*exchange) (answered bool){
+	(*exchange).decide,
+	(*exchange).takeBody,
+	(*exchange).headers,
+	(*exchange).pick,
+	(*exchange).forward,
+	(*exchange).answer,
 }
 
 // ServeHTTP answers a request.
@@ -115,7 +103,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.begin(w, r)
 	defer x.end()
 	for i := range steps {
-		if steps[i].run(x) {
+		if steps[i](x) {
 			break
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/usher-ingress/usher/pkg/decide"
 	"github.com/usher-ingress/usher/pkg/policy"
 )
 
@@ -12,7 +13,7 @@ import (
 func (p *Proxy) Refuse(answer http.Header, r *http.Request, status int, detail string) []byte {
 	random := newIDs()
 	record := Record{
-		Time: time.Now(), Request: r, Method: r.Method, Proto: r.Proto, Scheme: "http", Host: normalHost(r.Host), Target: targetOf(r.RequestURI),
+		Time: time.Now(), Request: r, Method: r.Method, Proto: r.Proto, Scheme: "http", Host: decide.NormalHost(r.Host), Target: decide.TargetOf(r.RequestURI),
 		Client: addressOf(r.RemoteAddr), ID: random.next(), Status: status, Reason: policy.BadRequest, Error: detail,
 	}
 	if r.TLS != nil {

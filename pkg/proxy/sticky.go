@@ -3,7 +3,6 @@ package proxy
 import (
 	"math/rand/v2"
 
-	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
 )
 
@@ -21,12 +20,12 @@ type session struct {
 
 // stick reads the session cookie.
 func (x *exchange) stick() {
-	sticky, keys := &x.set.Sticky, x.table.StickyKeys
+	sticky, keys := &x.Set.Sticky, x.Table.StickyKeys
 	if !sticky.On || keys == nil || len(*keys) == 0 {
 		return
 	}
 	x.session = session{on: true, pinned: -1}
-	token := x.token()
+	token := x.Session()
 	if sticky.Persistent {
 		if i, ok := x.members.tokens(keys).index[token]; ok && token != "" {
 			x.session.pinned, x.session.known = i, true
@@ -38,11 +37,6 @@ func (x *exchange) stick() {
 		return
 	}
 	x.session.number = x.newSession(-1)
-}
-
-// token is the session cookie as the client sent it.
-func (x *exchange) token() string {
-	return policy.CookieValue(cookies(x.r.Header), x.set.Sticky.Name)
 }
 
 // newSession finds a session that is at home on member i, or on any that takes new ones for -1.
@@ -64,13 +58,13 @@ func (x *exchange) home() int {
 	c := x.candidates()
 	c.Endpoints = x.members.endpoints
 	home := x.session.pinned
-	if !x.set.Sticky.Persistent {
+	if !x.Set.Sticky.Persistent {
 		home = pool.Preferred(x.session.number, x.members.seeds())
 	}
 	if home >= 0 && c.Sound(home) {
 		return home
 	}
-	if x.set.Sticky.Persistent {
+	if x.Set.Sticky.Persistent {
 		return -1
 	}
 	c.Endpoints = x.members.endpoints[:x.members.ready]
@@ -82,7 +76,7 @@ func (x *exchange) cookie() string {
 	if !x.session.on || len(x.tried) == 0 {
 		return ""
 	}
-	sticky, keys := &x.set.Sticky, x.table.StickyKeys
+	sticky, keys := &x.Set.Sticky, x.Table.StickyKeys
 	answered := x.tried[len(x.tried)-1]
 	if x.session.known && (len(x.tried) == 1 || !sticky.ChangeOnFailure) {
 		return ""
@@ -96,5 +90,5 @@ func (x *exchange) cookie() string {
 		}
 		token = x.members.sessions(keys).Token(x.session.number)
 	}
-	return sticky.Cookie(token, x.match.Route.Path, x.ask.Scheme == "https", first(x.r.Header["User-Agent"]))
+	return sticky.Cookie(token, x.Match.Route.Path, x.Ask.Scheme == "https", first(x.r.Header["User-Agent"]))
 }

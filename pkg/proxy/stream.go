@@ -15,6 +15,7 @@ import (
 
 	proxyproto "github.com/pires/go-proxyproto"
 
+	"github.com/usher-ingress/usher/pkg/decide"
 	"github.com/usher-ingress/usher/pkg/http1"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/pool"
@@ -43,7 +44,7 @@ func (p *Proxy) Pass(client net.Conn, serverName string) bool {
 	if t == nil {
 		return false
 	}
-	name := normalHost(serverName)
+	name := decide.NormalHost(serverName)
 	to := t.PassedThrough(name)
 	if to == nil || name == "" {
 		return false
@@ -117,23 +118,14 @@ func (p *Proxy) rescue(s *stream) {
 
 // carry returns why the connection was not passed on; the empty Reason once it was.
 func (p *Proxy) carry(client net.Conn, t *route.Table, s *stream) policy.Reason {
-	backend := t.To(s.to)
 	own, leave := p.ends.takes(client)
 	defer leave()
-	switch {
-	case own:
+	if own {
 		return policy.LoopDetected
-	case s.to.Broken != "":
-		return s.to.Broken
-	case backend == nil:
-		return policy.NoService
 	}
-	s.record.Backend = backend
-	if len(backend.Endpoints) == 0 {
-		if backend.Reason != "" {
-			return backend.Reason
-		}
-		return policy.NoEndpoints
+	backend, reason := decide.Stream(t, s.to)
+	if s.record.Backend = backend; reason != "" {
+		return reason
 	}
 	found, transit := p.bindings.find(backend, way{protocol: pool.TCP})
 	s.members = found

@@ -44,7 +44,7 @@ func (x *exchange) upgrade() bool {
 			return true
 		}
 	}
-	up, down, err := http1.Tunnel(client, buffered, upstream, x.set.Timeouts.Read)
+	up, down, err := http1.Tunnel(client, buffered, upstream, x.Set.Timeouts.Read)
 	x.record.Received, x.record.Sent = up, down
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		x.record.Error = err.Error()

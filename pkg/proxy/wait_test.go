@@ -82,7 +82,7 @@ func TestRoomForCopies(t *testing.T) {
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		x.set = policyOf
+		x.Set = policyOf
 		x.keepCopy()
 		return x
 	}

@@ -3,11 +3,12 @@ package resolve_test
 import (
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/usher-ingress/usher/pkg/decide"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/resolve"
 	"github.com/usher-ingress/usher/pkg/route"
@@ -50,67 +51,44 @@ func answer(t *route.Table, request string) string {
 	url, field, _ := strings.Cut(request, " ")
 	scheme, rest, _ := strings.Cut(url, "://")
 	host, target, _ := strings.Cut(rest, "/")
-	path, err := route.Normalize("/" + target)
-	if err != nil {
-		return "400 bad-request"
-	}
-	a := answerOf(t, &policy.Request{Method: "GET", Scheme: scheme, TLS: scheme == "https", Named: host, Host: host, Path: path, Target: "/" + target}, headerOf(field))
-	if scheme == "https" {
+	d := decide.Decision{}
+	decide.Decide(t, &decide.Request{
+		Method: "GET", Proto: 1, Host: host, Target: "/" + target, TLS: scheme == "https", ServerName: host, Peer: "192.0.2.1", Header: headerOf(field),
+	}, still{}, &d)
+	a := outcome(&d)
+	if d.Ask.TLS && d.Ask.Path != "" {
 		a += ", " + certificateFor(t, host)
 	}
 	return a
 }
 
-// fields are the header of a request.
-type fields map[string]string
-
-func (f fields) Get(name string) string { return f[name] }
-
-func headerOf(line string) fields {
+func headerOf(line string) map[string][]string {
 	name, value, _ := strings.Cut(line, ": ")
-	return fields{name: value}
+	return map[string][]string{name: {value}}
 }
 
-func answerOf(t *route.Table, r *policy.Request, header fields) string {
-	m := t.Lookup(r.Host, r.Path)
-	if m.Route == nil {
-		return status(404, m.Reason)
+// outcome is the backend, or the answer: "demo/web:80, for 20 of 100 demo/new:80" where chance decides.
+func outcome(d *decide.Decision) string {
+	if !d.Sends() {
+		return strings.TrimSpace(fmt.Sprintf("%d %s %s", d.Answer.Status, d.Answer.Reason, d.Answer.Location))
 	}
-	if auth := t.ClientAuth(m); auth != nil && r.Scheme == "https" {
-		if auth.Broken != "" {
-			return status(503, auth.Broken)
-		}
-		if a := auth.Policy.Admit(policy.Verdict{}, nil); a.Status != 0 {
-			return strings.TrimSpace(status(a.Status, a.Reason) + " " + a.Location)
-		}
+	name := d.Upstream.Backend.Name
+	if c := d.Match.Route.Canary; d.Rule == policy.ByWeight && !d.Canary && c.Policy.Weight > 0 {
+		return fmt.Sprintf("%s, for %d of %d %s", name, c.Policy.Weight, c.Policy.Total, d.Table.Backends[c.Backend].Name)
 	}
-	if a := m.Route.Policy.Early(r, m.Host != nil && m.Host.TLS, deaf{}); a.Status != 0 {
-		return strings.TrimSpace(status(a.Status, a.Reason) + " " + a.Location)
-	}
-	if m.Route.Broken != "" {
-		return status(503, m.Route.Broken)
-	}
-	if b := t.Backend(m.Route); b.Reason != "" {
-		return status(b.Reason.Explain().Status, b.Reason)
-	}
-	return withCanary(t, m.Route, header)
+	return name
 }
 
-// withCanary is the backend of a route for this header: "demo/web:80, for 20 of 100 demo/new:80" where chance decides.
-func withCanary(t *route.Table, r *route.Route, header fields) string {
-	primary, c := t.Backend(r).Name, r.Canary
-	if c == nil || c.Broken != "" || len(t.Backends[c.Backend].Endpoints) == 0 {
-		return primary
-	}
-	canary := t.Backends[c.Backend].Name
-	if always, _ := c.Policy.Picks(header, 1-1e-9); always {
-		return canary
-	}
-	if lucky, _ := c.Policy.Picks(header, 0); lucky {
-		return fmt.Sprintf("%s, for %d of %d %s", primary, c.Policy.Weight, c.Policy.Total, canary)
-	}
-	return primary
-}
+// still is a decide.Env without chance, in which clients show no certificate and have no session.
+type still struct{}
+
+func (still) NewID() string                                            { return "" }
+func (still) LocalPort() int                                           { return 0 }
+func (still) Judge(*route.ClientAuth) *decide.Certificate              { return nil }
+func (still) Holds(*decide.Decision, decide.Upstream, string) bool     { return false }
+func (still) Chance() float64                                          { return 1 - 1e-9 }
+func (still) Count(*policy.Limit, policy.Ref, netip.Addr) decide.Count { return decide.Within }
+func (still) Mark(decide.Upstream) string                              { return "" }
 
 func certificateFor(t *route.Table, name string) string {
 	found := t.Certificates.Find(name)
@@ -126,10 +104,3 @@ func certificateFor(t *route.Table, name string) string {
 	}
 	return strings.Join(from, " or ")
 }
-
-func status(code int, reason policy.Reason) string { return strconv.Itoa(code) + " " + string(reason) }
-
-// deaf is an Env that forgets notes.
-type deaf struct{}
-
-func (deaf) Note(policy.Phase, string) {}
