@@ -45,7 +45,7 @@ func rules() map[string]rule {
 		"pool":       {ours: []string{"http1", "egress"}, never: []string{kubernetes, prometheus}},
 		"proxy":      {ours: []string{"decide", "route", "policy", "pool", "http1", "field"}, never: []string{kubernetes, prometheus, certmagic}},
 		"certs":      {ours: []string{"route", "policy"}, never: []string{prometheus}},
-		"server":     {ours: []string{"http1", "http2"}, never: []string{kubernetes}},
+		"server":     {ours: []string{"http1", "http2", "field"}, never: []string{kubernetes}},
 		"status":     {ours: []string{"object", "route", "policy"}},
 		"metrics":    {never: []string{kubernetes}},
 		"admin":      {ours: []string{"route", "policy", "explain"}, never: []string{kubernetes}},

@@ -82,6 +82,7 @@ type phase struct {
 // phases is the one order of decisions. Never written.
 var phases = [...]phase{
 	{policy.PhaseClient, (*Decision).client},
+	{policy.PhaseClient, (*Decision).serve},
 	{policy.PhaseRoute, (*Decision).options},
 	{policy.PhaseRoute, (*Decision).route},
 	{policy.PhaseRedirect, (*Decision).redirect},

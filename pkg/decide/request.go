@@ -18,6 +18,7 @@ type Request struct {
 	TLS        bool                // of the connection itself
 	ServerName string              // of its handshake
 	Length     int64               // of the body; -1 is unknown
+	Parsed     bool                // a server has read it, and refused what is no request (field.Check)
 }
 
 // Env is what a decision may ask of the world.

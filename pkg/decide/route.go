@@ -4,14 +4,29 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/usher-ingress/usher/pkg/field"
 	"github.com/usher-ingress/usher/pkg/policy"
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// OPTIONS asks what a server can do. Mostly that is for the endpoint to say; Usher answers where nobody after it may be asked.
+// serve refuses what no handler gets to see. Servers do that while they read a request, by the same function.
+func (d *Decision) serve() bool {
+	r := d.Request
+	if r.Parsed {
+		return false
+	}
+	e := field.Check(r.Method, r.Host, r.Target)
+	if e == nil {
+		return false
+	}
+	d.Answer.Detail = e.Error()
+	if e.Status == 405 {
+		d.Answer.Allow = field.Methods
+	}
+	return d.answer(policy.Answer{Status: e.Status, Reason: policy.BadRequest})
+}
 
-// Allow is what every route can do; what its endpoint can do it does not know.
-const Allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+// OPTIONS asks what a server can do. Mostly that is for the endpoint to say; Usher answers where nobody after it may be asked.
 
 // options answers a request for the options of the server as a whole, which is no route's ("*", RFC 9110 section 9.3.7), and one that
 // may not be forwarded any further (Max-Forwards, section 7.6.2). A larger Max-Forwards is counted down.
@@ -30,7 +45,7 @@ func (d *Decision) options() bool {
 			return false
 		}
 	}
-	d.Answer.Allow = Allow
+	d.Answer.Allow = field.Methods
 	return d.answer(policy.Answer{Status: 200})
 }
 

@@ -219,3 +219,42 @@ func TestBrokenTLSBeforeNoEndpoints(t *testing.T) {
 		t.Errorf("got reason %s, want %s", e.Answer.Reason, policy.UpstreamTLSUnavailable)
 	}
 }
+
+// TestWhatNoServerServes: what is refused before any table is asked is explained too, as the bytes that a client would send.
+func TestWhatNoServerServes(t *testing.T) {
+	table := world(t)
+	for _, c := range []struct {
+		method, url string
+		status      int
+	}{
+		{"TRACE", "http://shop.example.com/", 405},
+		{"get", "http://shop.example.com/", 501},
+		{"G T", "http://shop.example.com/", 400},
+		{"GET", "http://shop..example.com/", 400},
+		{"GET", "http://shop.example.com/a b", 400},
+		{"GET", "http://shop.example.com/%zz", 400},
+		{"GET", "http://shop.example.com:99999/", 400},
+	} {
+		e, err := explain.Explain(table, explain.Request{Method: c.method, URL: c.url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Answer.Status != c.status || e.Answer.Reason != policy.BadRequest || e.Answer.Cause == "" {
+			t.Errorf("%s %s: got %+v, want status %d", c.method, c.url, e.Answer, c.status)
+		}
+	}
+}
+
+// TestTheTargetIsAsWritten: nothing of it is lost on the way to the endpoint, and the redirect has it.
+func TestTheTargetIsAsWritten(t *testing.T) {
+	table := world(t)
+	for _, target := range []string{"/?", "/a%2Fb?", "/?a=%zz", "/a//b/./c?x=1&y"} {
+		e, err := explain.Explain(table, explain.Request{URL: "https://shop.example.com" + target})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Sent == nil || e.Sent.Target != target {
+			t.Errorf("%s: got %+v", target, e.Sent)
+		}
+	}
+}

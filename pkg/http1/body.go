@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // framing is how the end of a body is found (RFC 9112 6.3).
@@ -185,7 +187,7 @@ func announced(fields *fieldSet) (http.Header, *ProtocolError) {
 		for line != "" {
 			var name string
 			name, line = nextElement(line)
-			if !isToken(name) {
+			if !field.IsToken(name) {
 				continue
 			}
 			c, id := canonicalName(name)

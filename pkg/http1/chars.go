@@ -4,61 +4,21 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"unsafe"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
-// Classes of bytes. A byte outside a class where one is required ends the
-// message: nothing is repaired.
+// The classes of bytes, see package field.
 const (
-	tokenChar  = 1 << iota // tchar of RFC 9110 5.6.2: methods and field names
-	valueChar              // field-vchar, SP and HTAB of RFC 9110 5.5
-	targetChar             // what may stand raw in a request target
-	plainChar              // what url.URL.EscapedPath leaves as it is
-	hostChar               // what may stand in a registered name
-	hexChar
+	tokenChar  = field.TokenChar
+	valueChar  = field.ValueChar
+	targetChar = field.TargetChar
+	plainChar  = field.PlainChar
+	hexChar    = field.HexChar
 )
 
 // class maps a byte to the classes it is in. It is never written.
-var class = classes()
-
-func classes() (t [256]uint8) {
-	mark := func(bits uint8, set string) {
-		for i := 0; i < len(set); i++ {
-			t[set[i]] |= bits
-		}
-	}
-	for c := '0'; c <= '9'; c++ {
-		t[c] |= tokenChar | plainChar | hostChar | hexChar
-	}
-	for c := 'a'; c <= 'z'; c++ {
-		t[c] |= tokenChar | plainChar | hostChar
-		t[c-'a'+'A'] |= tokenChar | plainChar | hostChar
-	}
-	mark(hexChar, "abcdefABCDEF")
-	mark(tokenChar, "!#$%&'*+-.^_`|~")
-	mark(plainChar, "-_.~$&+,/:;=@")
-	mark(hostChar, "-._~")
-	for c := 0x20; c < 0x100; c++ {
-		t[c] |= valueChar
-	}
-	t['\t'] |= valueChar
-	t[0x7f] &^= valueChar
-	// Browsers send more than RFC 3986 allows ("|", "{", "^" ...); what
-	// matters is that nobody sees the end of the target elsewhere.
-	for c := 0x21; c < 0x7f; c++ {
-		t[c] |= targetChar
-	}
-	t['#'] &^= targetChar
-	return t
-}
-
-func isToken(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if class[s[i]]&tokenChar == 0 {
-			return false
-		}
-	}
-	return len(s) > 0
-}
+var class = field.Classes()
 
 // isFieldValue reports whether s holds no control byte but HTAB.
 func isFieldValue(s string) bool { return valueEnd(s) == len(s) }

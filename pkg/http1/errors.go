@@ -2,28 +2,17 @@ package http1
 
 import (
 	"errors"
-	"fmt"
 	"os"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // ProtocolError says why received bytes are not the message they should be,
 // and which status answers them.
-type ProtocolError struct {
-	Status int    // the status of the answer, for example 400
-	Reason string // a stable token for logs and metrics, for example "bare-lf"
-	Detail string // one sentence with the offending input, quoted
-}
-
-// Error returns the detail and the reason.
-func (e *ProtocolError) Error() string {
-	return fmt.Sprintf("%s (%s)", e.Detail, e.Reason)
-}
-
-// Timeout reports whether the peer was too slow, rather than wrong.
-func (e *ProtocolError) Timeout() bool { return e.Status == 408 }
+type ProtocolError = field.ProtocolError
 
 func refusal(status int, reason, format string, args ...any) *ProtocolError {
-	return &ProtocolError{Status: status, Reason: reason, Detail: fmt.Sprintf(format, args...)}
+	return field.Refuse(status, reason, format, args...)
 }
 
 func malformed(reason, format string, args ...any) *ProtocolError {

@@ -8,6 +8,8 @@ import (
 	"net/textproto"
 	"strings"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // responseHead is what a response's head says besides its fields.
@@ -332,7 +334,7 @@ func (x *clientExchange) connectionField(list string) {
 			x.head.keep = true
 		case equalFold(option, "upgrade"):
 			x.head.upgrade = true
-		case isToken(option):
+		case field.IsToken(option):
 			name, _ := canonicalName(option)
 			x.head.named = append(x.head.named, name)
 		}

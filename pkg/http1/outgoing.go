@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // checkRequest refuses what cannot be written as one HTTP/1.1 request. Field
@@ -16,7 +18,7 @@ func (x *clientExchange) checkRequest() error {
 	if req.URL == nil {
 		return errors.New("nil Request.URL")
 	}
-	if m := req.Method; m != "" && m != "GET" && !isToken(m) || m == "CONNECT" {
+	if m := req.Method; m != "" && m != "GET" && !field.IsToken(m) || m == "CONNECT" {
 		return fmt.Errorf("method %q cannot be sent", m)
 	}
 	host := x.host()
@@ -133,7 +135,7 @@ func appendRequestFields(b []byte, h http.Header) ([]byte, error) {
 	named := h["Connection"]
 	for name, values := range h {
 		id := lookupName(name)
-		if id == idNone && !isToken(name) {
+		if id == idNone && !field.IsToken(name) {
 			return b, fmt.Errorf("field name %q cannot be sent", name)
 		}
 		if id != idNone && hopByHop(id) || len(named) > 0 && listed(named, name) {
@@ -238,7 +240,7 @@ func (x *clientExchange) appendFraming(b []byte) []byte {
 func (x *clientExchange) announceTrailer(b []byte) []byte {
 	sep := "Trailer: "
 	for name := range x.req.Trailer {
-		if id := lookupName(name); !isToken(name) || forbiddenTrailer(id, name) {
+		if id := lookupName(name); !field.IsToken(name) || forbiddenTrailer(id, name) {
 			continue
 		}
 		b = append(append(b, sep...), name...)

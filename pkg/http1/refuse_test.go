@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // Every rule of strictness: the bytes, and the status and reason that answer
@@ -145,7 +147,7 @@ func TestRefusedRequests(t *testing.T) {
 			status, reason, _ := strings.Cut(c.want, " ")
 			want := fmt.Sprintf("%s X-Reason=%s close \"\"", status, reason)
 			if status == "405" {
-				want = strings.Replace(want, " X-", " Allow="+allowedMethods+" X-", 1)
+				want = strings.Replace(want, " X-", " Allow="+field.Methods+" X-", 1)
 			}
 			if got := conn.hear("GET"); got != want {
 				t.Errorf("got %s, want %s", got, want)

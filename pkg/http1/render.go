@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // appendStatusLine writes a status line (RFC 9112 4).
@@ -50,7 +52,7 @@ func (n *noted) field(id fieldID, values []string) {
 func appendFields(b []byte, h http.Header, f fieldFilter, n *noted) []byte {
 	for name, values := range h {
 		id := lookupName(name)
-		if id == idNone && !isToken(name) { // http.TrailerPrefix has a colon
+		if id == idNone && !field.IsToken(name) { // http.TrailerPrefix has a colon
 			continue
 		}
 		if id != idNone && id < firstOtherID {

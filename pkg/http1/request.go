@@ -3,6 +3,8 @@ package http1
 import (
 	"net/http"
 	"strings"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // requestHead is what a request's head says besides its fields.
@@ -62,7 +64,7 @@ func (x *exchange) parseRequestLine(line string) *ProtocolError {
 		return refusal(414, "long-request-line", "the request line exceeds %d bytes", x.limits.LineBytes)
 	}
 	i := strings.IndexByte(line, ' ')
-	if i <= 0 || !isToken(line[:i]) {
+	if i <= 0 || !field.IsToken(line[:i]) {
 		return malformed("bad-method", "no method at the start of %.80q", line)
 	}
 	method, rest := line[:i], line[i+1:]
@@ -78,7 +80,7 @@ func (x *exchange) parseRequestLine(line string) *ProtocolError {
 		return err
 	}
 	x.req.Method, x.req.RequestURI = method, target
-	if err := checkMethod(method); err != nil {
+	if err := field.CheckMethod(method); err != nil {
 		return err
 	}
 	return x.parseTarget(target)
@@ -88,30 +90,6 @@ func (x *exchange) parseRequestLine(line string) *ProtocolError {
 // protocol to somebody who was not told to expect it, or not from there.
 func unexpectedProxyHeader(format string, start any) *ProtocolError {
 	return malformed("proxy-header", "a PROXY protocol header came from a peer that none is expected from: "+format, start)
-}
-
-// checkMethod accepts what can be a registered method: capital letters, "-"
-// and "_", as nginx does. Methods are case-sensitive (RFC 9110 9.1), and "get"
-// must not reach a backend that takes it for GET. CONNECT wants a tunnel, and
-// TRACE would show the client what the proxy added.
-func checkMethod(method string) *ProtocolError {
-	switch method {
-	case "GET", "POST", "HEAD":
-		return nil
-	case "CONNECT", "TRACE":
-		return refusal(405, strings.ToLower(method), "%s is not offered", method)
-	case "PRI": // reserved, so that HTTP/2 is never taken for HTTP/1.1 (RFC 9113 section 11.6)
-		return refusal(501, "method", "PRI is no method of HTTP/1.1")
-	}
-	if len(method) > 32 {
-		return refusal(501, "long-method", "unknown method %.40q", method)
-	}
-	for i := 0; i < len(method); i++ {
-		if c := method[i]; (c < 'A' || c > 'Z') && c != '-' && c != '_' {
-			return refusal(501, "method", "unknown method %q", method)
-		}
-	}
-	return nil
 }
 
 // parseVersion accepts HTTP/1.0, HTTP/1.1 and later minor versions, which are
@@ -304,7 +282,7 @@ func codingError(list string) *ProtocolError {
 		if equalFold(last, "chunked") {
 			chunked++
 		}
-		if !isToken(last) {
+		if !field.IsToken(last) {
 			return malformed("bad-coding", "Transfer-Encoding: %.40q", list)
 		}
 	}

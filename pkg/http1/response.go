@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // response is the http.ResponseWriter.
@@ -234,7 +236,7 @@ func trailerNames(lists []string) []string {
 		for list != "" {
 			var name string
 			name, list = nextElement(list)
-			if !isToken(name) {
+			if !field.IsToken(name) {
 				continue
 			}
 			if c, id := canonicalName(name); !forbiddenTrailer(id, c) {
@@ -252,7 +254,7 @@ func (w *response) appendTrailers(b []byte) []byte {
 		b = appendField(b, name, w.header[name])
 	}
 	for name, values := range w.header {
-		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && isToken(name) {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok && field.IsToken(name) {
 			if c, id := canonicalName(name); !forbiddenTrailer(id, c) {
 				b = appendField(b, c, values)
 			}

@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // Write sends body bytes, buffered until the buffer is full, Flush is called
@@ -271,7 +273,7 @@ func (w *response) refuse(x *exchange, e *ProtocolError) error {
 		body = h(w.header, &x.req, e)
 	}
 	if e.Status == http.StatusMethodNotAllowed {
-		w.header["Allow"] = []string{allowedMethods}
+		w.header["Allow"] = []string{field.Methods}
 	}
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(body)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"sync/atomic"
+
+	"github.com/usher-ingress/usher/pkg/field"
 )
 
 // sender sends a request body on a goroutine of its own, so that the caller
@@ -191,7 +193,7 @@ func (s *sender) writePiece(n int, last bool) error {
 // one (RFC 9110 6.5.1) or cannot be written.
 func appendRequestTrailer(b []byte, t http.Header) []byte {
 	for name, values := range t {
-		if id := lookupName(name); isToken(name) && !forbiddenTrailer(id, name) {
+		if id := lookupName(name); field.IsToken(name) && !forbiddenTrailer(id, name) {
 			b = appendField(b, name, values)
 		}
 	}

@@ -1,13 +1,11 @@
 package http1
 
 import (
-	"net/netip"
 	"net/url"
 	"strings"
-)
 
-// allowedMethods is the Allow field of a 405 (RFC 9110 15.5.6).
-const allowedMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+	"github.com/usher-ingress/usher/pkg/field"
+)
 
 // parseTarget reads the request target (RFC 9112 3.2): origin-form,
 // absolute-form, or "*" with OPTIONS. The bytes as sent stay in RequestURI.
@@ -21,23 +19,13 @@ func (x *exchange) parseTarget(target string) *ProtocolError {
 		x.url.Path = "*"
 		return nil
 	}
-	if err := x.checkTarget(target); err != nil {
+	if err := field.CheckTarget(target); err != nil {
 		return err
 	}
 	if target[0] == '/' {
 		return x.originForm(target)
 	}
 	return x.absoluteForm(target)
-}
-
-// checkTarget takes bytes above 0x7F, as nginx does; the proxy sends them percent-encoded.
-func (x *exchange) checkTarget(target string) *ProtocolError {
-	for i := 0; i < len(target); i++ {
-		if c := target[i]; class[c]&targetChar == 0 && c < 0x80 {
-			return malformed("bad-target", "byte %q in the request target %.80q", c, target)
-		}
-	}
-	return nil
 }
 
 // originForm splits path and query. URL.RawPath is set whenever the path as
@@ -80,7 +68,7 @@ func (x *exchange) absoluteForm(target string) *ProtocolError {
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		authority, path = rest[:i], rest[i:]
 	}
-	if !validHost(authority) {
+	if !field.ValidHost(authority) {
 		return malformed("bad-host", "the host of the request target %.80q", target)
 	}
 	x.url.Scheme, x.url.Host = strings.ToLower(scheme), authority
@@ -102,7 +90,7 @@ func (x *exchange) settleHost() *ProtocolError {
 		return malformed("repeated-host", "%d Host fields", h.hosts)
 	case h.hosts == 0 && h.minor > 0:
 		return malformed("no-host", "no Host field")
-	case h.hosts == 1 && !validHost(h.host):
+	case h.hosts == 1 && !field.ValidHost(h.host):
 		return malformed("bad-host", "Host: %.80q", h.host)
 	}
 	x.req.Host = h.host
@@ -114,56 +102,6 @@ func (x *exchange) settleHost() *ProtocolError {
 	}
 	x.req.Host = x.url.Host
 	return nil
-}
-
-// validHost accepts a name or address with an optional port: letters, digits
-// and -._~ only, as no sub-delimiter ever names a backend, and no empty label.
-func validHost(s string) bool {
-	if s == "" {
-		return false
-	}
-	name, port := s, ""
-	if s[0] == '[' {
-		i := strings.IndexByte(s, ']')
-		if i < 0 {
-			return false
-		}
-		addr, err := netip.ParseAddr(s[1:i])
-		if err != nil || !addr.Is6() || addr.Zone() != "" {
-			return false
-		}
-		port = s[i+1:]
-		return port == "" || port[0] == ':' && validPort(port[1:])
-	}
-	if i := strings.IndexByte(s, ':'); i >= 0 {
-		name, port = s[:i], s[i+1:]
-	}
-	label := 0 // bytes of the one at hand
-	for i := 0; i < len(name); i++ {
-		switch {
-		case class[name[i]]&hostChar == 0 || name[i] == '.' && label == 0:
-			return false
-		case name[i] == '.':
-			label = 0
-		default:
-			label++
-		}
-	}
-	return name != "" && validPort(port)
-}
-
-func validPort(s string) bool {
-	if len(s) > 5 {
-		return false
-	}
-	n := 0
-	for i := 0; i < len(s); i++ {
-		if !isDigit(s[i]) {
-			return false
-		}
-		n = n*10 + int(s[i]-'0')
-	}
-	return n < 1<<16
 }
 
 func sameHost(a, b, scheme string) bool {

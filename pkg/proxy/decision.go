@@ -11,7 +11,7 @@ import (
 func (x *exchange) decide() bool {
 	r, q := x.r, &x.request
 	q.Method, q.Proto, q.Host, q.Target, q.Header, q.Length = r.Method, r.ProtoMajor, r.Host, r.RequestURI, r.Header, r.ContentLength
-	q.Peer = addressOf(r.RemoteAddr)
+	q.Parsed, q.Peer = true, addressOf(r.RemoteAddr)
 	if r.TLS != nil {
 		q.TLS, q.ServerName = true, r.TLS.ServerName
 	}

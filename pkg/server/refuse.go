@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/usher-ingress/usher/pkg/field"
 	"github.com/usher-ingress/usher/pkg/http1"
 )
 
@@ -43,7 +44,7 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *strict) refuse(w http.ResponseWriter, r *http.Request, refusal Refusal) {
 	body := s.server.refused(w.Header(), r, refusal)
 	if refusal.Status == http.StatusMethodNotAllowed {
-		w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+		w.Header().Set("Allow", field.Methods)
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(refusal.Status)
