@@ -13,11 +13,42 @@ import (
 	"time"
 )
 
-// startsVariable is how many starts TestReadyWhileTheAPIServerStarts makes, 10 without it.
+// startsVariable is how many starts TestReadyWhileTheAPIServerStarts makes, 12 without it.
 const startsVariable = "USHER_E2E_STARTS"
 
-// TestReadyWhileTheAPIServerStarts: Usher and the API server are started at the same time, again and again. When /readyz says yes,
-// the Ingress is served by the settings of the ConfigMap.
+// disturbances are what the API server does while Usher starts, for a longer time at each stage. Each returns when it has begun; what
+// it returns waits until the API server is whole again.
+var disturbances = []func(stage time.Duration) (whole func() error){
+	func(stage time.Duration) func() error { // it refuses connections and starts, and Usher comes at each stage
+		theCluster.KillAPIServer()
+		started := startAPIServer()
+		time.Sleep(8 * stage)
+		return started
+	},
+	func(stage time.Duration) func() error { // it hangs
+		resume := theCluster.PauseAPIServer()
+		ended := make(chan error, 1)
+		time.AfterFunc(8*stage, func() { resume(); ended <- nil })
+		return func() error { return <-ended }
+	},
+	func(stage time.Duration) func() error { // it is cut off while it is read
+		killed := make(chan error, 1)
+		time.AfterFunc(stage, func() {
+			theCluster.KillAPIServer()
+			killed <- startAPIServer()()
+		})
+		return func() error { return <-killed }
+	},
+}
+
+func startAPIServer() (started func() error) {
+	done := make(chan error, 1)
+	go func() { done <- theCluster.StartAPIServer(context.Background()) }()
+	return func() error { return <-done }
+}
+
+// TestReadyWhileTheAPIServerStarts: Usher starts while the API server starts, hangs or is cut off, again and again. When /readyz says
+// yes, the Ingress is served by the settings of the ConfigMap.
 func TestReadyWhileTheAPIServerStarts(t *testing.T) {
 	s := newScene(t)
 	s.apply(`
@@ -29,37 +60,40 @@ data: {force-ssl-redirect: "true"}`)
 rules:
 - host: ready.example
   http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: none, port: {number: 80}}}}]}`)
-	starts := 10
+	starts := 12
 	if n, err := strconv.Atoi(os.Getenv(startsVariable)); err == nil {
 		starts = n
 	}
 	for i := range starts {
-		theCluster.KillAPIServer()
-		started := make(chan error, 1)
-		go func() { started <- theCluster.StartAPIServer(context.Background()) }()
-		time.Sleep(time.Duration(i%8) * 400 * time.Millisecond) // Usher comes at each stage of the API server's start
+		whole := disturbances[i%len(disturbances)](time.Duration(i/len(disturbances)%8) * 50 * time.Millisecond)
 		u := s.start("--configmap", s.system+"/usher")
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+u.address+"/", nil)
-		if err != nil {
-			t.Fatal(err)
+		if status := u.askOnce("ready.example"); status != http.StatusPermanentRedirect {
+			t.Errorf("start %d: %d when ready, want 308, by the Ingress and the ConfigMap\n%s", i, status, u.tail())
 		}
-		request.Host = "ready.example"
-		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		response, err := client.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = response.Body.Close()
-		if response.StatusCode != http.StatusPermanentRedirect {
-			t.Errorf("start %d: %d when ready, want 308, by the Ingress and the ConfigMap\n%s", i, response.StatusCode, u.tail())
-		}
-		if err := <-started; err != nil {
+		if err := whole(); err != nil {
 			t.Fatal(err)
 		}
 		if err := u.stop(); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// askOnce is the status of one request, which is not made again.
+func (u *usher) askOnce(host string) int {
+	u.t.Helper()
+	request, err := http.NewRequestWithContext(u.t.Context(), http.MethodGet, "http://"+u.address+"/", nil)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	request.Host = host
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request)
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
 }
 
 // TestAHungAPIServerShows: the metric is 0 and the log says so within a minute; what was read goes on being served.

@@ -27,23 +27,22 @@ validating-webhook-certificate validating-webhook-key vmodule`
 // switches are those of both lists that need no value.
 const switches = `alsologtostderr deep-inspect disable-full-test disable-leader-election disable-svc-external-name disable-sync-events
 enable-annotation-validation enable-metrics enable-ssl-chain-completion enable-topology-aware-routing
-exclude-socket-metrics logtostderr metrics-per-undefined-host one_output report-node-internal-ip-address report-status-classes
+exclude-socket-metrics logtostderr metrics-per-undefined-host one_output report-status-classes
 skip_headers skip_log_headers`
 
 // warnedFlags would open, close or answer something, with what their absence means.
 func warnedFlags() map[string]string {
 	return map[string]string{
-		"certificate-authority":           "the API server's CA is taken from the kubeconfig or the Pod's service account",
-		"disable-leader-election":         "replicas always elect the one that writes status",
-		"disable-svc-external-name":       "Services of type ExternalName are served; addresses that Ingresses may not reach stay refused",
-		"health-check-path":               "health is served at /healthz and /readyz only",
-		"maxmind-edition-ids":             "Usher has no GeoIP",
-		"maxmind-license-key":             "Usher has no GeoIP",
-		"maxmind-mirror":                  "Usher has no GeoIP",
-		"maxmind-retries-count":           "Usher has no GeoIP",
-		"maxmind-retries-timeout":         "Usher has no GeoIP",
-		"report-node-internal-ip-address": "status takes its addresses from --publish-service or --publish-status-address",
-		"validating-webhook":              "this release has no admission webhook; remove ingress-nginx's ValidatingWebhookConfiguration, or Ingresses cannot be changed",
+		"certificate-authority":     "the API server's CA is taken from the kubeconfig or the Pod's service account",
+		"disable-leader-election":   "replicas always elect the one that writes status",
+		"disable-svc-external-name": "Services of type ExternalName are served; addresses that Ingresses may not reach stay refused",
+		"health-check-path":         "health is served at /healthz and /readyz only",
+		"maxmind-edition-ids":       "Usher has no GeoIP",
+		"maxmind-license-key":       "Usher has no GeoIP",
+		"maxmind-mirror":            "Usher has no GeoIP",
+		"maxmind-retries-count":     "Usher has no GeoIP",
+		"maxmind-retries-timeout":   "Usher has no GeoIP",
+		"validating-webhook":        "this release has no admission webhook; remove ingress-nginx's ValidatingWebhookConfiguration, or Ingresses cannot be changed",
 	}
 }
 

@@ -30,7 +30,8 @@ type cluster struct {
 
 func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, error) {
 	if f.objects.manifests != "" {
-		return &cluster{source: source.NewFiles(f.objects.manifests, log), deny: podAddresses()}, nil
+		selector, err := parseSelector("ingress-selector", f.objects.ingressSelector)
+		return &cluster{source: source.NewFiles(f.objects.manifests, selector, log), deny: podAddresses()}, err
 	}
 	options, client, err := f.objects.clusterOptions()
 	if err != nil {
@@ -56,7 +57,7 @@ func newStatus(f *serveFlags, client status.API, o status.Options) (*status.Writ
 		return nil, err
 	}
 	o.Client, o.Update, o.ClearOnShutdown = client, f.status.update, f.status.updateOnShutdown
-	o.Addresses, o.Service = f.status.publishAddresses, service
+	o.Addresses, o.Service, o.Nodes = f.status.publishAddresses, service, f.status.nodeAddresses()
 	o.ElectionID, o.Namespace, o.Identity = f.status.electionID, ownNamespace(), ownName()
 	writer, err := status.New(o)
 	if err != nil {

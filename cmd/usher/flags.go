@@ -38,6 +38,7 @@ type objectFlags struct {
 	withoutClass       bool
 	namespace          string
 	namespaceSelector  string
+	ingressSelector    string
 	secretsByName      bool
 	pods               bool // --explain-pods, of serve; commands that read once read them anyway
 	configMap          string
@@ -68,6 +69,7 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.withoutClass, "watch-ingress-without-class", false, "also claim Ingresses that name no class")
 	set.StringVar(&f.namespace, "watch-namespace", "", "read this `namespace` only; a Role there is then enough")
 	set.StringVar(&f.namespaceSelector, "watch-namespace-selector", "", "read only namespaces whose labels match this `selector`, such as team=shop")
+	set.StringVar(&f.ingressSelector, "ingress-selector", "", "read only Ingresses whose labels match this `selector`, such as team=shop,tier!=internal")
 	set.BoolVar(&f.secretsByName, "watch-secrets-by-name", false, "read each Secret that an Ingress names by a watch of its own, so that no right to read all Secrets is needed")
 	set.StringVar(&f.configMap, "configmap", "", "`namespace/name` of the ConfigMap with controller-wide settings")
 	set.StringVar(&f.sessionKey, "session-key-secret", "", "`namespace/name` of the Secret whose \"key\" signs session cookies (\"previous\" is accepted too); without it the key is derived from the UID of the IngressClass, or random for each process if there is none")
@@ -104,11 +106,26 @@ func (f *objectFlags) check() error {
 	if f.adopts() && !f.set.Changed("ingress-class") {
 		f.ingressClass = "nginx" // ingress-nginx's default, which its users' annotations hold
 	}
-	if _, err := labels.Parse(f.namespaceSelector); err != nil {
-		return usagef("--watch-namespace-selector %q: want a label selector such as team=shop: %v", f.namespaceSelector, err)
+	if _, err := parseSelector("watch-namespace-selector", f.namespaceSelector); err != nil {
+		return err
+	}
+	if _, err := parseSelector("ingress-selector", f.ingressSelector); err != nil {
+		return err
 	}
 	_, err := f.resolveOptions()
 	return err
+}
+
+// parseSelector reads a label selector; an empty one is nil.
+func parseSelector(flag, value string) (labels.Selector, error) {
+	if value == "" {
+		return nil, nil
+	}
+	selector, err := labels.Parse(value)
+	if err != nil {
+		return nil, usagef("--%s %q: want a label selector such as team=shop: %v", flag, value, err)
+	}
+	return selector, nil
 }
 
 func (f *objectFlags) resolveOptions() (resolve.Options, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"reflect"
 	"regexp"
@@ -73,10 +74,27 @@ func lintValues(file string) ([]valueFinding, error) {
 	found = append(found, otherImages(values)...)
 	found = append(found, lists.extraArgs(values)...)
 	found = append(found, lists.configKeys(values)...)
+	found = append(found, shortEnds(values)...)
 	if name := at(values, "controller.ingressClassResource.name"); name == nil || name == "" {
 		found = append(found, valueFinding{"info", "controller.ingressClassResource.name", "the class is usher; that of ingress-nginx's chart is nginx"})
 	}
 	return found, nil
+}
+
+// shortEnds are times that leave no room for the chart's delay, which then is shorter.
+func shortEnds(values map[string]any) []valueFinding {
+	const key = "controller.terminationGracePeriodSeconds"
+	seconds := func(key string, otherwise float64) float64 {
+		if v, ok := at(values, key).(float64); ok {
+			return v
+		}
+		return otherwise
+	}
+	whole, delay := seconds(key, 300), seconds("controller.shutdownDelay", 20)
+	if whole-seconds("controller.lifecycle.preStop.sleep.seconds", 0)-max(1, min(5, math.Floor(whole/5))) > delay || delay == 0 {
+		return nil
+	}
+	return []valueFinding{{"info", key, fmt.Sprintf("%v leaves no room for controller.shutdownDelay %v, which is shortened to fit", whole, delay)}}
 }
 
 func (l *chartLists) oldValues(values map[string]any) (found []valueFinding) {

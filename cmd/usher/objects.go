@@ -10,7 +10,6 @@ import (
 	"github.com/usher-ingress/usher/pkg/resolve"
 	"github.com/usher-ingress/usher/pkg/route"
 	"github.com/usher-ingress/usher/pkg/source"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -37,7 +36,11 @@ func (f *objectFlags) table(ctx context.Context) (*route.Table, error) {
 
 func (f *objectFlags) read(ctx context.Context) (*object.Snapshot, error) {
 	if f.manifests != "" {
-		return source.ReadDir(f.manifests)
+		selector, err := parseSelector("ingress-selector", f.ingressSelector)
+		if err != nil {
+			return nil, err
+		}
+		return source.ReadDir(f.manifests, selector)
 	}
 	options, _, err := f.clusterOptions()
 	if err != nil {
@@ -75,10 +78,11 @@ func (f *objectFlags) clusterOptions() (source.ClusterOptions, *api, error) {
 	if o.SecretsByName {
 		o.References, o.Claims = resolve.References(resolved.AnnotationPrefixes), resolve.Claims(resolved)
 	}
-	if f.namespaceSelector != "" {
-		if o.NamespaceSelector, err = labels.Parse(f.namespaceSelector); err != nil {
-			return o, nil, err
-		}
+	if o.NamespaceSelector, err = parseSelector("watch-namespace-selector", f.namespaceSelector); err != nil {
+		return o, nil, err
+	}
+	if o.IngressSelector, err = parseSelector("ingress-selector", f.ingressSelector); err != nil {
+		return o, nil, err
 	}
 	return o, client, nil
 }

@@ -35,6 +35,7 @@ func (f *serveFlags) ownPorts() egress.Listeners {
 	}
 	add(f.listen(f.httpPort)...)
 	add(f.listen(f.httpsPort)...)
+	add(f.redirectAt()...)
 	add(net.JoinHostPort(f.adminBind, strconv.Itoa(int(f.adminPort))))
 	return egress.Listeners{Bound: at, Local: machineAddresses()}
 }

@@ -133,7 +133,7 @@ func newService(f *serveFlags, c console) (_ *service, err error) {
 	s.tickets = cluster.tickets(f, s.certificates, s.log)
 	s.ports = newTCPPorts(cluster.source)
 	options.Own, options.Deny = f.ownPorts(), cluster.deny
-	options.OwnPorts = []uint16{f.httpPort, f.httpsPort, f.adminPort}
+	options.OwnPorts = f.taken()
 	resolver := resolve.New(options)
 	s.controller = controller.New(controller.Options{
 		Source:   s.ports,
@@ -159,6 +159,8 @@ func (s *service) newServers(b build) error {
 		Plain:      s.flags.listen(s.flags.httpPort),
 		Secure:     s.flags.listen(s.flags.httpsPort),
 		Handler:    s.handler(),
+		Redirect:   s.flags.redirectAt(),
+		Redirector: s.dataPlane.proxy.Redirector(),
 		TLS:        s.certificates.Config(),
 		Limits:     s.flags.limits.options(),
 		Cleartext2: s.flags.h2c,

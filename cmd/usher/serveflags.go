@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/usher-ingress/usher/pkg/object"
 	"github.com/usher-ingress/usher/pkg/server"
+	"github.com/usher-ingress/usher/pkg/status"
 )
 
 // serveFlags are the flags of serve that are not about objects.
@@ -18,6 +19,7 @@ type serveFlags struct {
 	bind      []string
 	httpPort  uint16
 	httpsPort uint16
+	redirect  uint16
 	adminPort uint16
 	adminBind string
 	profiling bool
@@ -45,6 +47,7 @@ func (f *serveFlags) register(set *pflag.FlagSet) {
 	set.Uint16Var(&f.httpPort, "http-port", 8080, "port for HTTP")
 	set.BoolVar(&f.h2c, "h2c", false, "serve HTTP/2 on the port for HTTP too, to clients that begin with it (prior knowledge)")
 	set.Uint16Var(&f.httpsPort, "https-port", 8443, "port for HTTPS")
+	set.Uint16Var(&f.redirect, "http-redirect-port", 0, "further port for HTTP, whose requests are all redirected to HTTPS (308): for load balancers that end TLS; 0 is none")
 	set.Uint16Var(&f.adminPort, "admin-port", 10254, "port for health, metrics, debug pages and the dashboard; --healthz-port is the same")
 	set.StringVar(&f.adminBind, "admin-address", "", "`address` for the admin port; all of the machine's when not given; --healthz-host is the same")
 	set.BoolVar(&f.objects.pods, "explain-pods", false, "also watch Pods, so that Events and explanations say why a Service has no ready endpoint; explain and lint read Pods without it")
@@ -119,6 +122,23 @@ func (f *serveFlags) listen(port uint16) []string {
 	return out
 }
 
+// redirectAt gives the addresses where all is redirected to HTTPS.
+func (f *serveFlags) redirectAt() []string {
+	if f.redirect == 0 {
+		return nil
+	}
+	return f.listen(f.redirect)
+}
+
+// taken are the ports that no TCP service may have.
+func (f *serveFlags) taken() []uint16 {
+	ports := []uint16{f.httpPort, f.httpsPort, f.adminPort}
+	if f.redirect != 0 {
+		ports = append(ports, f.redirect)
+	}
+	return ports
+}
+
 // logFlags are about what is written while serving.
 type logFlags struct {
 	format       choice
@@ -155,6 +175,8 @@ type statusFlags struct {
 	updateOnShutdown bool
 	publishService   string
 	publishAddresses []string
+	nodes            choice
+	internalNodes    bool
 	electionID       string
 }
 
@@ -163,6 +185,9 @@ func (f *statusFlags) register(set *pflag.FlagSet) {
 	set.BoolVar(&f.updateOnShutdown, "update-status-on-shutdown", false, "remove the addresses from status at the end; DNS records made of them would go too")
 	set.StringVar(&f.publishService, "publish-service", "", "`namespace/name` of the Service whose addresses go to status")
 	set.StringSliceVar(&f.publishAddresses, "publish-status-address", nil, "`addresses`, IP or host name, that go to status; over --publish-service")
+	f.nodes = choice{noNodes, []string{noNodes, string(status.External), string(status.Internal)}}
+	set.Var(&f.nodes, "publish-node-addresses", "which addresses of the nodes with a ready replica go to status, without --publish-service and --publish-status-address; external takes the internal ones of a node that has no other")
+	set.BoolVar(&f.internalNodes, "report-node-internal-ip-address", false, "the same as --publish-node-addresses=internal")
 	set.StringVar(&f.electionID, "election-id", "usher-leader", "`name` of the Lease by which the replica that writes status is elected")
 }
 
@@ -172,6 +197,19 @@ func (f *statusFlags) check() error {
 	}
 	_, err := f.service()
 	return err
+}
+
+const noNodes = "none"
+
+// nodeAddresses are what is published of the nodes.
+func (f *statusFlags) nodeAddresses() status.NodeAddresses {
+	switch {
+	case f.internalNodes:
+		return status.Internal
+	case f.nodes.value == noNodes:
+		return status.NoNodes
+	}
+	return status.NodeAddresses(f.nodes.value)
 }
 
 func (f *statusFlags) service() (object.Key, error) {

@@ -4,6 +4,7 @@ package chart
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,7 @@ import (
 // TestOldCharts: values of ingress-nginx's charts, and of the providers it has files for, install as they are, but for the image.
 func TestOldCharts(t *testing.T) {
 	files, err := filepath.Glob("testdata/old/*.yaml")
-	if err != nil || len(files) != 12 {
+	if err != nil || len(files) != 21 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
 	for _, file := range files {
@@ -115,5 +116,99 @@ func TestAllRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
 		}
+	}
+}
+
+// TestShortEnd: a Pod with little time to end has a delay and time for requests in flight that fit; with 0 it ends at once.
+func TestShortEnd(t *testing.T) {
+	for _, c := range []struct {
+		set          string
+		delay, grace int64
+	}{
+		{"controller.terminationGracePeriodSeconds=0", 0, 0},
+		{"controller.terminationGracePeriodSeconds=1", 0, 0},
+		{"controller.terminationGracePeriodSeconds=5", 3, 1},
+		{"controller.terminationGracePeriodSeconds=10", 6, 2},
+		{"controller.terminationGracePeriodSeconds=25", 15, 5},
+		{"controller.terminationGracePeriodSeconds=26", 20, 1},
+		{"controller.terminationGracePeriodSeconds=10,controller.shutdownDelay=2", 2, 6},
+		{"controller.terminationGracePeriodSeconds=30,controller.lifecycle.preStop.sleep.seconds=20", 4, 1},
+		{"controller.terminationGracePeriodSeconds=30,controller.lifecycle.preStop.sleep.seconds=40", 0, 0},
+	} {
+		release := render(t, "--set", c.set)
+		spec := pod(t, release)
+		container := spec["containers"].([]any)[0].(map[string]any)
+		if delay, grace := flagSeconds(t, container, "shutdown-delay"), flagSeconds(t, container, "shutdown-grace-period"); delay != c.delay || grace != c.grace {
+			t.Errorf("%s: delay %d, grace %d, want %d and %d", c.set, delay, grace, c.delay, c.grace)
+		}
+		adapted, _, _ := unstructured.NestedString(release.Find("ConfigMap", "usher-values").Object, "data", "adapted")
+		short := c.delay != 20 && !strings.Contains(c.set, "shutdownDelay=2")
+		if said := strings.Contains(adapted, "leaves no room for controller.shutdownDelay 20"); said != short || strings.Contains(release.Notes, "ADAPTED") != short {
+			t.Errorf("%s: the ConfigMap says %q, notes\n%s", c.set, adapted, release.Notes)
+		}
+	}
+}
+
+// TestRedirectPort: the AWS file's tohttps listens, and no two ports are one.
+func TestRedirectPort(t *testing.T) {
+	release := render(t, "-f", filepath.Join("testdata", "old", "provider-aws-nlb-tls.yaml"))
+	container := pod(t, release)["containers"].([]any)[0].(map[string]any)
+	flags := map[string]int64{"http-port": 80, "https-port": 8443, "http-redirect-port": 2443}
+	for flag, want := range flags {
+		if got := flagSeconds(t, container, flag); got != want {
+			t.Errorf("--%s=%d, want %d", flag, got, want)
+		}
+	}
+	names := map[string]int64{}
+	for _, p := range container["ports"].([]any) {
+		port := p.(map[string]any)
+		names[port["name"].(string)] = port["containerPort"].(int64)
+	}
+	if names["http"] != 80 || names["https"] != 8443 || names["tohttps"] != 2443 {
+		t.Errorf("ports %v", names)
+	}
+	ports, _, _ := unstructured.NestedSlice(release.Find("Service", "usher").Object, "spec", "ports")
+	for i, want := range []string{"tohttps", "http"} { // of http and of https
+		if got := ports[i].(map[string]any)["targetPort"]; got != want {
+			t.Errorf("port %d of the Service goes to %v, want %s", i, got, want)
+		}
+	}
+	rules, _, _ := unstructured.NestedSlice(release.Find("NetworkPolicy", "usher").Object, "spec", "ingress")
+	if open := rules[0].(map[string]any)["ports"].([]any); len(open) != 3 || open[2].(map[string]any)["port"] != "tohttps" {
+		t.Errorf("the NetworkPolicy opens %v", open)
+	}
+}
+
+// TestNodeAddresses: without a Service the nodes' addresses are published, with the rights that takes and no others.
+func TestNodeAddresses(t *testing.T) {
+	for _, c := range []struct{ set, want string }{
+		{"", ""},
+		{"controller.publishService.enabled=false", "external"},
+		{"controller.service.enabled=false", "external"},
+		{"controller.publishService.enabled=false,controller.reportNodeInternalIp=true", "internal"},
+		{"controller.publishService.enabled=false,controller.extraArgs.report-node-internal-ip-address=", "internal"},
+		{"controller.publishService.enabled=false,controller.scope.enabled=true,rbac.scope=true", "internal"},
+		{"controller.publishService.enabled=false,controller.extraArgs.publish-status-address=192.0.2.1", ""},
+		{"controller.publishService.enabled=false,controller.extraArgs.update-status=false", ""},
+	} {
+		release := render(t, "--set", c.set)
+		got := ""
+		for _, argument := range pod(t, release)["containers"].([]any)[0].(map[string]any)["args"].([]any) {
+			if value, ok := strings.CutPrefix(argument.(string), "--publish-node-addresses="); ok {
+				got = value
+			}
+		}
+		role, nodes := release.Find("Role", "usher-node-addresses") != nil, release.Find("ClusterRole", "usher-usher-nodes") != nil
+		if got != c.want || role != (c.want != "") || nodes != (c.want == "external") {
+			t.Errorf("%s: --publish-node-addresses=%s, Role %t, ClusterRole %t, want %q", c.set, got, role, nodes, c.want)
+		}
+	}
+}
+
+// TestIngressSelector: the value is the flag.
+func TestIngressSelector(t *testing.T) {
+	container := pod(t, render(t, "--set", `controller.ingressSelector=team=shop\,tier!=internal`))["containers"].([]any)[0].(map[string]any)
+	if !slices.Contains(container["args"].([]any), any("--ingress-selector=team=shop,tier!=internal")) {
+		t.Errorf("arguments %v", container["args"])
 	}
 }

@@ -45,16 +45,24 @@ func (c *Cluster) ServiceAccount(ctx context.Context, account Account) (kubeconf
 	if _, err := accounts.Create(ctx, object, metav1.CreateOptions{}); err != nil {
 		return "", err
 	}
-	for _, grant := range account.Grants {
-		if err := c.grant(ctx, account, grant); err != nil {
-			return "", fmt.Errorf("%s: %w", grant.File, err)
-		}
+	if err := c.Allow(ctx, account); err != nil {
+		return "", err
 	}
 	token, err := accounts.CreateToken(ctx, account.Name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {
 		return "", err
 	}
 	return c.writeKubeconfig(account.Namespace+"."+account.Name, user{Token: token.Status.Token})
+}
+
+// Allow gives an account its roles.
+func (c *Cluster) Allow(ctx context.Context, account Account) error {
+	for _, grant := range account.Grants {
+		if err := c.grant(ctx, account, grant); err != nil {
+			return fmt.Errorf("%s: %w", grant.File, err)
+		}
+	}
+	return nil
 }
 
 func (c *Cluster) grant(ctx context.Context, account Account, grant Grant) error {

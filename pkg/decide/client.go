@@ -32,7 +32,7 @@ func (d *Decision) client() bool {
 	if d.Forwarded.Host != "" {
 		d.Host = d.Forwarded.Host
 	}
-	d.Ask = policy.Request{Method: r.Method, Scheme: d.scheme(), TLS: r.TLS, Host: NormalHost(d.Host), Target: encoded(TargetOf(r.Target))}
+	d.Ask = policy.Request{Method: r.Method, Scheme: d.scheme(), TLS: r.TLS, Host: NormalHost(d.Host), Target: Encoded(TargetOf(r.Target))}
 	d.Ask.Named = d.Ask.Host
 	if d.Forwarded.Host != "" {
 		d.Ask.Named = NormalHost(r.Host)

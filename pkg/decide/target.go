@@ -49,8 +49,8 @@ func TargetOf(target string) string {
 	return rest[i:]
 }
 
-// encoded is a target with its bytes above 0x7F percent-encoded, which RFC 3986 wants and clients leave out.
-func encoded(target string) string {
+// Encoded is a target with its bytes above 0x7F percent-encoded, which RFC 3986 wants and clients leave out.
+func Encoded(target string) string {
 	for i := 0; i < len(target); i++ {
 		if target[i] >= 0x80 {
 			return encodeFrom(target, i)

@@ -26,7 +26,7 @@ func now() time.Time { return time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC) }
 
 func world(t *testing.T) *route.Table {
 	t.Helper()
-	s, err := source.ReadDir("testdata/world.yaml")
+	s, err := source.ReadDir("testdata/world.yaml", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

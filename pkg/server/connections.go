@@ -79,6 +79,12 @@ func (s *Server) Connections(tell func(listener, state string, count int64)) {
 	opening := s.conns.begun(nameTCP)
 	tell(nameTCP, "handshake", opening)
 	tell(nameTCP, "upgraded", max(0, s.conns.on(nameTCP)-opening))
+	if len(s.options.Redirect) > 0 {
+		all, begun := s.redirect.Stats(), s.conns.begun(nameRedirect)
+		tell(nameRedirect, "handshake", begun)
+		tell(nameRedirect, "active", all.Active)
+		tell(nameRedirect, "idle", all.Idle)
+	}
 	tell(nameHTTPS, "handshake", handshakes)
 	tell(nameHTTPS, "active", secure.Active+two.Active)
 	tell(nameHTTPS, "idle", secure.Idle+max(0, two.Open-two.Active))

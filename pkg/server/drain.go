@@ -18,6 +18,7 @@ const drainGrace = 50 * time.Millisecond
 func (s *Server) Farewell() {
 	s.plain.Farewell()
 	s.secure.Farewell()
+	s.redirect.Farewell()
 	s.http2.Shutdown()
 	s.clear2.Shutdown()
 }
@@ -27,6 +28,7 @@ func (s *Server) Farewell() {
 func (s *Server) Drain(ctx context.Context) error {
 	s.plain.Farewell() // what is answered from now on is the last on its connection, not idle afterwards
 	s.secure.Farewell()
+	s.redirect.Farewell()
 	s.stopAccepting()
 	defer s.end.Do(func() { close(s.ended) })
 	ended := make(chan struct{})
@@ -39,6 +41,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		s.clear2.Shutdown()
 		go func() { _ = s.plain.Shutdown(ctx) }()
 		go func() { _ = s.secure.Shutdown(ctx) }()
+		go func() { _ = s.redirect.Shutdown(ctx) }()
 	}
 	select {
 	case <-ended:
@@ -109,7 +112,7 @@ func cut(ended <-chan struct{}) {
 }
 
 func (s *Server) closeHTTP1() error {
-	return errors.Join(s.plain.Close(), s.secure.Close(), s.late.Close())
+	return errors.Join(s.plain.Close(), s.secure.Close(), s.late.Close(), s.redirect.Close(), s.lateThere.Close())
 }
 
 // stopAccepting closes the listeners when they have taken what the kernel already accepted for them.

@@ -10,9 +10,9 @@ import (
 )
 
 // newHTTP1 makes the HTTP/1.1 server of one kind of listener; each has its own, so that connections are counted apart.
-func newHTTP1(s *Server) *http1.Server {
+func newHTTP1(s *Server, handler http.Handler) *http1.Server {
 	return &http1.Server{
-		Handler: s.options.Handler,
+		Handler: handler,
 		Heads:   s.heads,
 		Limits:  http1.Limits{HeadBytes: s.limits.HeadBytes},
 		Timeouts: http1.ServerTimeouts{
@@ -36,8 +36,8 @@ const lateFirstByte = time.Second
 
 // newLate makes a server that gives each connection one request and then closes it. A client that was let in deserves an answer, and
 // one that has sent its first request on a new connection cannot know that trying again is safe.
-func newLate(s *Server) *http1.Server {
-	late := newHTTP1(s)
+func newLate(s *Server, handler http.Handler) *http1.Server {
+	late := newHTTP1(s, handler)
 	late.MaxRequests = 1
 	late.Timeouts.FirstByte = lateFirstByte
 	return late

@@ -108,9 +108,12 @@ func (l *listener) serve(socket *net.TCPConn) {
 	conn, ok := s.introduce(socket)
 	switch {
 	case !ok:
+	case l.name == nameRedirect:
+		begun()
+		s.engine(s.redirect, s.lateThere).ServeConn(conn)
 	case l.tls == nil:
 		begun()
-		s.engine(s.plain).ServeConn(conn)
+		s.engine(s.plain, s.late).ServeConn(conn)
 	case !s.pass(socket, conn, begun):
 		l.serveTLS(conn, begun)
 	}
@@ -133,15 +136,15 @@ func (l *listener) serveTLS(conn net.Conn, begun func()) {
 	case protocol == "h2":
 		s.http2.ServeConn(secure)
 	default:
-		s.engine(s.secure).ServeConn(secure)
+		s.engine(s.secure, s.late).ServeConn(secure)
 	}
 }
 
-// engine is usual, or once a drain has begun the one that serves a last request on connections that come late.
-func (s *Server) engine(usual *http1.Server) *http1.Server {
+// engine is usual, or once a drain has begun late, which serves a last request on connections that come then.
+func (s *Server) engine(usual, late *http1.Server) *http1.Server {
 	select {
 	case <-s.stopping:
-		return s.late
+		return late
 	default:
 		return usual
 	}

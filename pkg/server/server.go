@@ -37,8 +37,11 @@ type Options struct {
 	Plain   []string // addresses for HTTP, as for net.Listen: ":8080" is IPv4 and IPv6, "127.0.0.1:0" any port
 	Secure  []string // addresses for HTTPS
 	Handler http.Handler
-	TLS     *tls.Config // its NextProtos decide whether HTTP/2 is offered
-	Limits  Limits
+	// Redirect are further addresses for HTTP/1.1, whose requests Redirector answers.
+	Redirect   []string
+	Redirector http.Handler
+	TLS        *tls.Config // its NextProtos decide whether HTTP/2 is offered
+	Limits     Limits
 	// Cleartext2 also serves HTTP/2 on Plain addresses, to clients that begin with it (h2c by prior knowledge).
 	Cleartext2 bool
 	// Streams2 is asked at the begin of each HTTP/2 connection how many requests it may have in flight; 0, or nil, is Limits.Streams.
@@ -65,7 +68,7 @@ type Options struct {
 	Log *zap.Logger
 }
 
-// Observer counts what happens below HTTP. listener is "http", "https" or "tcp".
+// Observer counts what happens below HTTP. listener is "http", "https", "redirect" or "tcp".
 type Observer interface {
 	ConnectionOpened(listener string)
 	// ConnectionRefused is called for each connection that was closed since Limits.Connections are open; ConnectionOpened is not.
@@ -81,9 +84,10 @@ type Observer interface {
 
 // The names of listeners in metrics and logs.
 const (
-	nameHTTP  = "http"
-	nameHTTPS = "https"
-	nameTCP   = "tcp" // of all TCP services
+	nameHTTP     = "http"
+	nameHTTPS    = "https"
+	nameRedirect = "redirect" // at Options.Redirect
+	nameTCP      = "tcp"      // of all TCP services
 )
 
 // Server is the client-facing side of Usher. Make it with New; then Listen, Serve, and at the end Drain.
@@ -96,6 +100,8 @@ type Server struct {
 	plain     *http1.Server // HTTP/1.1 on plain connections
 	secure    *http1.Server // and over TLS
 	late      *http1.Server // and on either, once a drain has begun
+	redirect  *http1.Server // at Options.Redirect
+	lateThere *http1.Server // and there, once a drain has begun
 	http2     *http2.Server // HTTP/2 over TLS
 	clear2    *http2.Server // and in the clear
 	conns     *connections
@@ -119,6 +125,9 @@ func New(o Options) (*Server, error) {
 	if len(o.Secure) > 0 && o.TLS == nil {
 		return nil, errors.New("server: HTTPS addresses without a TLS configuration")
 	}
+	if len(o.Redirect) > 0 && o.Redirector == nil {
+		return nil, errors.New("server: addresses for redirects without a handler")
+	}
 	s := &Server{options: o, limits: o.Limits.withDefaults(), log: o.Log, observer: o.Observer, conns: newConnections(), tcp: map[uint16][]*listener{}, stopping: make(chan struct{}), ended: make(chan struct{})}
 	s.open.most = int64(s.limits.Connections)
 	if s.log == nil {
@@ -130,7 +139,8 @@ func New(o Options) (*Server, error) {
 	}
 	s.heads = http1.NewHeadBudget(int64(s.limits.HeadsBytes))
 	s.http2, s.clear2 = newHTTP2(s), newHTTP2(s)
-	s.plain, s.secure, s.late = newHTTP1(s), newHTTP1(s), newLate(s)
+	s.plain, s.secure, s.late = newHTTP1(s, o.Handler), newHTTP1(s, o.Handler), newLate(s, o.Handler)
+	s.redirect, s.lateThere = newHTTP1(s, o.Redirector), newLate(s, o.Redirector)
 	if o.Cleartext2 {
 		s.plain.HTTP2, s.late.HTTP2 = s.clear2.ServeRead, s.clear2.ServeRead
 	}
@@ -146,6 +156,11 @@ func (s *Server) Listen() error {
 	}
 	for _, address := range s.options.Secure {
 		if err := s.bind(nameHTTPS, address, s.options.TLS); err != nil {
+			return err
+		}
+	}
+	for _, address := range s.options.Redirect {
+		if err := s.bind(nameRedirect, address, nil); err != nil {
 			return err
 		}
 	}
@@ -167,6 +182,9 @@ func (s *Server) bind(name, address string, config *tls.Config) error {
 
 // Plain returns the addresses bound for HTTP, with the real port where port 0 was asked for.
 func (s *Server) Plain() []net.Addr { return s.addresses(nameHTTP) }
+
+// Redirect returns the addresses bound for redirects.
+func (s *Server) Redirect() []net.Addr { return s.addresses(nameRedirect) }
 
 // Secure returns the addresses bound for HTTPS.
 func (s *Server) Secure() []net.Addr { return s.addresses(nameHTTPS) }

@@ -359,3 +359,26 @@ func TestConnectionsByState(t *testing.T) {
 	h2.CloseIdleConnections()
 	expect("none left", nil)
 }
+
+// TestRedirector: further addresses have a handler of their own, also for connections that come while a drain has begun.
+func TestRedirector(t *testing.T) {
+	s := start(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, func(o *Options) {
+		o.Redirect = []string{"127.0.0.1:0"}
+		o.Redirector = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	})
+	at := s.Redirect()[0].String()
+	if resp, _ := get(t, client(t), "http://"+at); resp.StatusCode != http.StatusTeapot {
+		t.Errorf("status %d from the redirector's address, want 418", resp.StatusCode)
+	}
+	if resp, _ := get(t, client(t), "http://"+s.http); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("status %d from the handler's, want 204", resp.StatusCode)
+	}
+	close(s.stopping)
+	s.stopped = true
+	if resp, _ := get(t, client(t), "http://"+at); resp.StatusCode != http.StatusTeapot {
+		t.Errorf("status %d during a drain, want 418", resp.StatusCode)
+	}
+	if _, err := New(Options{Handler: http.NotFoundHandler(), Redirect: []string{"127.0.0.1:0"}}); err == nil {
+		t.Error("addresses for redirects are accepted without a handler")
+	}
+}

@@ -41,6 +41,7 @@ type entry struct {
 	object metav1.Object
 	name   object.Change
 	place  place
+	labels map[string]string // of an Ingress, for a selector; the object has none any more
 }
 
 // decode reads one file, on all processors if it is large: any number of documents, each an object of a known kind, one of another kind (skipped in silence), or a
@@ -230,8 +231,12 @@ func (m *manifest) object(p part, h head, o metav1.Object) {
 		return
 	}
 	setDefaults(o)
+	e := entry{object: o, name: name, place: p.place()}
+	if kind == object.Ingress {
+		e.labels = o.GetLabels()
+	}
 	object.Trim(o)
-	m.entries = append(m.entries, entry{object: o, name: name, place: p.place()})
+	m.entries = append(m.entries, e)
 }
 
 func (m *manifest) refuse(name object.Change, where, why string) {

@@ -16,6 +16,7 @@ import (
 	"github.com/usher-ingress/usher/pkg/object"
 	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // Files reads a folder of manifests, subfolders included, and reads it again when something in it changes: an edit, a rename, a
@@ -32,7 +33,10 @@ type Files struct {
 	text  func(file string) ([]byte, error)
 	log   *zap.Logger
 	store *store
-	held  map[string]*manifest // by file
+
+	ingresses labels.Selector // what labels of Ingresses have to match; nil is anything
+
+	held map[string]*manifest // by file
 
 	published []object.Problem // of the last publish; with held it is all that one depends on
 
@@ -40,9 +44,10 @@ type Files struct {
 	poll    time.Duration
 }
 
-// NewFiles reads from a folder, or from a single file. Nothing is read before Run.
-func NewFiles(path string, log *zap.Logger) *Files {
-	f := &Files{root: path, log: log, store: newStore(), held: map[string]*manifest{}, poll: pollEvery}
+// NewFiles reads from a folder, or from a single file. Nothing is read before Run. Of Ingresses those are read whose labels match the
+// selector; nil is all.
+func NewFiles(path string, ingresses labels.Selector, log *zap.Logger) *Files {
+	f := &Files{root: path, ingresses: ingresses, log: log, store: newStore(), held: map[string]*manifest{}, poll: pollEvery}
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		f.root, f.only = filepath.Split(path)
 		f.root = cmp.Or(filepath.Clean(f.root), ".")
@@ -56,7 +61,9 @@ func (f *Files) from(fsys fs.FS) {
 }
 
 // ReadDir reads a folder, or a single file, once.
-func ReadDir(path string) (*object.Snapshot, error) { return NewFiles(path, zap.NewNop()).once() }
+func ReadDir(path string, ingresses labels.Selector) (*object.Snapshot, error) {
+	return NewFiles(path, ingresses, zap.NewNop()).once()
+}
 
 // ReadFS reads the manifests of a file system once, such as one that is embedded in the binary.
 func ReadFS(fsys fs.FS) (*object.Snapshot, error) {
@@ -217,7 +224,9 @@ func (f *Files) publish(problems []object.Problem) {
 				continue
 			}
 			first[e.name] = e.place
-			objects[e.name.Kind] = append(objects[e.name.Kind], e.object)
+			if e.name.Kind != object.Ingress || f.ingresses == nil || f.ingresses.Matches(labels.Set(e.labels)) {
+				objects[e.name.Kind] = append(objects[e.name.Kind], e.object)
+			}
 		}
 	}
 	f.tell(problems)

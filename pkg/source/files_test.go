@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -204,7 +205,7 @@ func follow(t *testing.T, files map[string]string) *followed {
 
 func (f *followed) start(path string) {
 	f.t.Helper()
-	f.files = NewFiles(path, zap.NewNop())
+	f.files = NewFiles(path, nil, zap.NewNop())
 	f.files.poll = time.Hour // it is the notification that counts
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -376,7 +377,7 @@ func TestSingleFile(t *testing.T) {
 }
 
 func TestFolderMissingAtStart(t *testing.T) {
-	if err := NewFiles(filepath.Join(t.TempDir(), "none"), zap.NewNop()).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file or directory") {
+	if err := NewFiles(filepath.Join(t.TempDir(), "none"), nil, zap.NewNop()).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "no such file or directory") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -386,11 +387,33 @@ func TestLinkLoop(t *testing.T) {
 	if err := os.Symlink(".", filepath.Join(dir, "loop")); err != nil {
 		t.Fatal(err)
 	}
-	s, err := ReadDir(dir)
+	s, err := ReadDir(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantProblems(t, s, "loop the link leads back")
+}
+
+func TestFilesIngressSelector(t *testing.T) {
+	dir := t.TempDir()
+	write := func(labels string) {
+		t.Helper()
+		text := strings.Replace(shop, "metadata: {", "metadata: {labels: {"+labels+"}, ", 1)
+		if text == shop {
+			t.Fatal("the manifest has no metadata in a line")
+		}
+		if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	selector, _ := labels.Parse("team=web")
+	for given, want := range map[string]int{"team: web": 1, "team: shop": 0, "": 0} {
+		write(given)
+		s, err := ReadDir(dir, selector)
+		if err != nil || len(s.Ingresses) != want || len(s.Problems) > 0 {
+			t.Errorf("labels %q: %d Ingresses, %v, %v, want %d", given, len(s.Ingresses), s.Problems, err, want)
+		}
+	}
 }
 
 func TestReadBytes(t *testing.T) {

@@ -33,6 +33,8 @@ type ClusterOptions struct {
 	Namespace string
 	// NamespaceSelector, if not nil, leaves out the Ingresses of namespaces whose labels do not match, as they are at any time.
 	NamespaceSelector labels.Selector
+	// IngressSelector, if not nil, is what the labels of Ingresses have to match.
+	IngressSelector labels.Selector
 
 	// ConfigMaps, Secrets and Services are read whoever refers to them, also outside Namespace: the controller's ConfigMap, its
 	// default certificate, its default backend. ConfigMaps are only ever read by name.

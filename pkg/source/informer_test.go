@@ -232,6 +232,18 @@ func TestClusterNamespaceSelector(t *testing.T) {
 	r.next(func(s *object.Snapshot) bool { return len(s.Ingresses) == 0 })
 }
 
+// TestClusterIngressSelector: the API server is asked for the Ingresses that match, and for all of the rest.
+func TestClusterIngressSelector(t *testing.T) {
+	selector, _ := labels.Parse("team=web,tier!=internal")
+	mine, other := ingress("mine"), ingress("other")
+	mine.Labels = map[string]string{"team": "web"}
+	other.Labels = map[string]string{"team": "web", "tier": "internal"}
+	r := runCluster(t, fake.NewClientset(mine, other, ingress("bare"), secret("demo", "tls")), ClusterOptions{IngressSelector: selector})
+	if s := r.next(any1); len(s.Ingresses) != 1 || s.Ingresses[demo("mine")] == nil || len(s.Secrets) != 1 {
+		t.Errorf("Ingresses %v and %d Secrets, want mine and one", s.Ingresses, len(s.Secrets))
+	}
+}
+
 // TestClusterSeesNamespacesEnd: what is about to go is known before it is gone, in every cluster-wide mode.
 func TestClusterSeesNamespacesEnd(t *testing.T) {
 	r := runCluster(t, fake.NewClientset(ingress("a"), namespace("demo", nil)), ClusterOptions{})

@@ -16,7 +16,7 @@ import (
 func (c *Cluster) kinds() []*feed {
 	api, ns := c.options.Client, c.options.Namespace
 	feeds := []*feed{
-		start(c.newFeed(object.Ingress, c.inNamespace), api.NetworkingV1().Ingresses(ns), &networkingv1.Ingress{}, metav1.ListOptions{}),
+		start(c.newFeed(object.Ingress, c.inNamespace), api.NetworkingV1().Ingresses(ns), &networkingv1.Ingress{}, labelled(c.options.IngressSelector)),
 		start(c.newFeed(object.IngressClass, everything), api.NetworkingV1().IngressClasses(), &networkingv1.IngressClass{}, metav1.ListOptions{}),
 		start(c.newFeed(object.Service, c.inNamespace), api.CoreV1().Services(ns), &corev1.Service{}, metav1.ListOptions{}),
 		start(c.newFeed(object.EndpointSlice, c.inNamespace), api.DiscoveryV1().EndpointSlices(ns), &discoveryv1.EndpointSlice{}, metav1.ListOptions{}),
@@ -32,6 +32,14 @@ func (c *Cluster) kinds() []*feed {
 		feeds = append(feeds, start(c.newFeed(object.Pod, c.inNamespace), api.CoreV1().Pods(ns), &corev1.Pod{}, metav1.ListOptions{}))
 	}
 	return feeds
+}
+
+// labelled asks for objects whose labels match; with nil for all.
+func labelled(selector labels.Selector) metav1.ListOptions {
+	if selector == nil {
+		return metav1.ListOptions{}
+	}
+	return metav1.ListOptions{LabelSelector: selector.String()}
 }
 
 func everything(object.Key) bool { return true }

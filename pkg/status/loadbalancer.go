@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"sync"
 	"time"
@@ -98,19 +99,18 @@ func (b *addressWriter) stop() []networkingv1.IngressLoadBalancerIngress {
 	return b.addresses
 }
 
-// ask looks at the Service now and then, and returns whether its addresses moved.
+// ask looks at the Service or the nodes now and then, and returns whether their addresses moved.
 func (b *addressWriter) ask(ctx context.Context) bool {
 	o := b.w.options
-	if len(b.w.fixed) > 0 || o.Service.Name == "" || time.Since(b.asked) < lookup {
+	if len(b.w.fixed) > 0 || o.Service.Name == "" && o.Nodes == NoNodes || time.Since(b.asked) < lookup {
 		return false
 	}
 	b.asked = time.Now()
-	service, err := o.Client.CoreV1().Services(o.Service.Namespace).Get(ctx, o.Service.Name, metav1.GetOptions{})
+	found, err := b.w.found(ctx)
 	if err != nil {
-		b.w.log.Warn("the Service whose addresses are to be published cannot be read; the last ones stay", zap.Stringer("service", o.Service), zap.Error(err))
+		b.w.log.Warn("the addresses to be published cannot be read; the last ones stay", zap.Error(err))
 		return false
 	}
-	found := addressesOf(service)
 	if len(found) == 0 {
 		return false // a load balancer that is still being made; what is published must not go away for it
 	}
@@ -119,6 +119,19 @@ func (b *addressWriter) ask(ctx context.Context) bool {
 	moved := !b.known || !same(found, b.addresses)
 	b.addresses, b.known = found, true
 	return moved
+}
+
+// found are the addresses of the Service, or without one of the nodes.
+func (w *Writer) found(ctx context.Context) ([]networkingv1.IngressLoadBalancerIngress, error) {
+	named := w.options.Service
+	if named.Name == "" {
+		return w.ofNodes(ctx)
+	}
+	service, err := w.options.Client.CoreV1().Services(named.Namespace).Get(ctx, named.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("Service %s: %w", named, err)
+	}
+	return addressesOf(service), nil
 }
 
 func (b *addressWriter) run(ctx context.Context) {

@@ -46,6 +46,8 @@ type Options struct {
 	// and while the Service has no address, no status is written, only Events.
 	Addresses []string
 	Service   object.Key
+	// Nodes publishes addresses of the nodes that run replicas, when there are no Addresses and no Service.
+	Nodes NodeAddresses
 
 	ElectionID string        // name of the Lease
 	Namespace  string        // of the Lease

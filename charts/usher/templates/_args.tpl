@@ -21,7 +21,10 @@
 {{- end }}
 - --election-id={{ include "usher.electionID" $ }}
 - --session-ticket-secret={{ include "usher.ticketSecret" $ }}
-{{- if and .publishService.enabled (or .publishService.pathOverride (include "usher.hasService" $)) }}
+{{- with include "usher.nodeAddresses" $ }}
+- --publish-node-addresses={{ . }}
+{{- end }}
+{{- if include "usher.publishes" $ }}
 - --publish-service={{ default (printf "$(POD_NAMESPACE)/%s" (include "usher.publishedService" $)) .publishService.pathOverride }}
 {{- end }}
 {{- with include "usher.scope" $ }}
@@ -29,6 +32,9 @@
 {{- end }}
 {{- if and .scope.namespaceSelector (not .scope.enabled) }}
 - --watch-namespace-selector={{ .scope.namespaceSelector }}
+{{- end }}
+{{- with .ingressSelector }}
+- --ingress-selector={{ . }}
 {{- end }}
 {{- if .secrets.byName }}
 - --watch-secrets-by-name
@@ -81,6 +87,9 @@
 {{- end }}
 - --http-port={{ .containerPort.http }}
 - --https-port={{ .containerPort.https }}
+{{- with .containerPort.tohttps }}
+- --http-redirect-port={{ . }}
+{{- end }}
 - --admin-port={{ .metrics.port }}
 {{- with .healthCheckHost }}
 - --admin-address={{ . }}
@@ -125,6 +134,24 @@
 {{- end -}}
 {{- end -}}
 
+{{/* "yes" when a Service's address goes to status. */}}
+{{- define "usher.publishes" -}}
+{{- with .Values.controller.publishService -}}
+{{- if and .enabled (or .pathOverride (include "usher.hasService" $)) }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Which addresses of nodes go to status; "" is none. Without a ClusterRole no node can be read. */}}
+{{- define "usher.nodeAddresses" -}}
+{{- with .Values.controller -}}
+{{- $off := or (include "usher.publishes" $) (hasKey .extraArgs "publish-status-address") (eq (get .extraArgs "update-status" | toString) "false") -}}
+{{- $flag := hasKey .extraArgs "report-node-internal-ip-address" | ternary (get .extraArgs "report-node-internal-ip-address" | toString) "false" -}}
+{{- if not $off -}}
+{{- or .reportNodeInternalIp (ne $flag "false") (and .scope.enabled $.Values.rbac.scope) | ternary "internal" "external" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The Service whose address goes to status. */}}
 {{- define "usher.publishedService" -}}
 {{- include "usher.fullname" . }}{{ if not .Values.controller.service.external.enabled }}-internal{{ end }}
@@ -135,19 +162,23 @@
 {{- int (dig "preStop" "sleep" "seconds" 0 .Values.controller.lifecycle) -}}
 {{- end -}}
 
-{{/* How long Usher goes on serving at the end; a Pod that Kubernetes kills at once has no time for that. */}}
-{{- define "usher.shutdownDelay" -}}
-{{- with .Values.controller }}{{ if .terminationGracePeriodSeconds }}{{ .shutdownDelay }}{{ else }}0{{ end }}{{ end -}}
+{{/* Seconds that Usher has to end: the Pod's, less those of the preStop hook, and 5 to end in order, or a fifth where the Pod has few. */}}
+{{- define "usher.timeToEnd" -}}
+{{- $all := int .Values.controller.terminationGracePeriodSeconds -}}
+{{- max 0 (sub (sub $all (include "usher.preStopSeconds" .)) (max 1 (min 5 (div $all 5)))) -}}
 {{- end -}}
 
-{{/* Seconds of the Pod's time in which requests in flight cannot end: the hook, shutdownDelay, and 5 to end in order. */}}
-{{- define "usher.timeBeforeEnd" -}}
-{{- add (include "usher.preStopSeconds" .) .Values.controller.shutdownDelay 5 -}}
+{{/* How long Usher goes on serving at the end. Where there is no time for all of it, requests in flight have a quarter of what there is. */}}
+{{- define "usher.shutdownDelay" -}}
+{{- $time := include "usher.timeToEnd" . | int -}}
+{{- with .Values.controller -}}
+{{- lt (int .shutdownDelay) $time | ternary .shutdownDelay (min .shutdownDelay (sub $time (div $time 4))) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Seconds that requests in flight have: what is left of the Pod's time. */}}
 {{- define "usher.gracePeriod" -}}
-{{- max 0 (sub .Values.controller.terminationGracePeriodSeconds (include "usher.timeBeforeEnd" .)) -}}
+{{- sub (include "usher.timeToEnd" .) (include "usher.shutdownDelay" .) -}}
 {{- end -}}
 
 {{/* How often the readiness probe may fail. An end that has begun fails it, but as long as Usher takes connections they must come:

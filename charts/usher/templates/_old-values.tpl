@@ -41,6 +41,16 @@ in which those fields are so: {enabled: false} is quiet whatever else an old fil
 {{- end -}}
 {{- end -}}
 
+{{/* What is done in another way than the values ask for, a line each. */}}
+{{- define "usher.adapted" -}}
+{{- with .Values.controller -}}
+{{- $delay := include "usher.shutdownDelay" $ | int -}}
+{{- if lt $delay (int .shutdownDelay) -}}
+{{- printf "controller.terminationGracePeriodSeconds: %v leaves no room for controller.shutdownDelay %v, so it is %d, and requests in flight have %s s after it\n" .terminationGracePeriodSeconds .shutdownDelay $delay (include "usher.gracePeriod" $) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What waits for a later release, a line each. */}}
 {{- define "usher.notYet" -}}
 {{- $known := .Files.Get "files/config-keys.yaml" | fromYaml -}}

@@ -102,7 +102,7 @@ spec:
 {{- define "usher.lowPorts" -}}
 {{- $low := dict -}}
 {{- with .Values.controller -}}
-{{- range $port := concat (list .containerPort.http .containerPort.https) (keys $.Values.tcp) -}}
+{{- range $port := concat (list .containerPort.http .containerPort.https (default 8080 .containerPort.tohttps)) (keys $.Values.tcp) -}}
 {{- if lt (int $port) 1024 }}{{ $_ := set $low "any" true }}{{ end -}}
 {{- end -}}
 {{- end -}}
@@ -161,9 +161,7 @@ spec:
   ports:
     {{- $host := .hostPort.enabled | ternary .hostPort.ports dict }}
     {{- range $name, $port := .containerPort }}
-    {{- if not (and (eq $name "https") (eq (int $port) (int $.Values.controller.containerPort.http))) }}
     - {name: {{ $name }}, containerPort: {{ $port }}, protocol: TCP{{ with get $host $name }}, hostPort: {{ . }}{{ end }}}
-    {{- end }}
     {{- end }}
     - {name: {{ .metrics.portName }}, containerPort: {{ .metrics.port }}, protocol: TCP}
     {{- range $port, $_ := $.Values.tcp }}

@@ -8,10 +8,6 @@
 {{- print "rbac.scope: a Role is enough for one namespace only; set controller.scope.enabled too\n" -}}
 {{- end -}}
 {{- with .Values.controller -}}
-{{- $before := include "usher.timeBeforeEnd" $ | int -}}
-{{- if and .terminationGracePeriodSeconds (le (int .terminationGracePeriodSeconds) $before) -}}
-{{- printf "controller.terminationGracePeriodSeconds %v: want more than %d, the sum of controller.shutdownDelay, the preStop hook's time and 5; or 0, to end at once\n" .terminationGracePeriodSeconds $before -}}
-{{- end -}}
 {{- if and .keda.enabled .autoscaling.enabled -}}
 {{- print "controller.keda, controller.autoscaling: want one of the two; both would set the number of replicas\n" -}}
 {{- end -}}
@@ -67,6 +63,7 @@
 {{- $seen := dict -}}
 {{- with .Values.controller -}}
 {{- $inside := dict "controller.containerPort.http" .containerPort.http "controller.containerPort.https" .containerPort.https "controller.metrics.port" .metrics.port -}}
+{{- with .containerPort.tohttps }}{{ $_ := set $inside "controller.containerPort.tohttps" . }}{{ end -}}
 {{- $outside := dict -}}
 {{- if and .service.enabled .service.enableHttp }}{{ $_ := set $outside "controller.service.ports.http" .service.ports.http }}{{ end -}}
 {{- if and .service.enabled .service.enableHttps }}{{ $_ := set $outside "controller.service.ports.https" .service.ports.https }}{{ end -}}
@@ -79,8 +76,11 @@
 {{- if eq (toString $other) $port }}{{ printf "tcp.%s: %s is this port too; change one of them\n" $port $name }}{{ end -}}
 {{- end -}}
 {{- end -}}
-{{- if eq (int .containerPort.http) (int .metrics.port) }}{{ print "controller.containerPort.http, controller.metrics.port: want two ports\n" }}{{ end -}}
-{{- if eq (int .containerPort.https) (int .metrics.port) }}{{ print "controller.containerPort.https, controller.metrics.port: want two ports\n" }}{{ end -}}
+{{- range $name, $port := $inside -}}
+{{- range $other, $same := $inside -}}
+{{- if and (lt $name $other) (eq (int $port) (int $same)) }}{{ printf "%s, %s: want two ports\n" $name $other }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

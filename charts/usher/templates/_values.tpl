@@ -78,9 +78,14 @@ numbers, so the one that tcp needs too moves out of its way. */}}
 {{- if and .hostNetwork .hostPort.enabled -}}
 {{- $_ := set . "containerPort" (merge (deepCopy .hostPort.ports) .containerPort) -}}
 {{- end -}}
+{{- if eq (int .containerPort.https) (int .containerPort.http) -}}
+{{- $_ := set .containerPort "https" (eq (int .containerPort.http) 8443 | ternary 8444 8443) -}}
+{{- end -}}
 {{- if not .hostNetwork -}}
 {{- $taken := keys $.Values.tcp -}}
-{{- range $where := list (list .containerPort "http") (list .containerPort "https") (list .metrics "port") -}}
+{{- $movable := list (list .containerPort "http") (list .containerPort "https") (list .metrics "port") -}}
+{{- if .containerPort.tohttps }}{{ $movable = append $movable (list .containerPort "tohttps") }}{{ end -}}
+{{- range $where := $movable -}}
 {{- $owner := index $where 0 -}}
 {{- $port := get $owner (index $where 1) | int -}}
 {{- range $step := until 6 -}}
