@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/usher-ingress/usher/pkg/field"
 	"github.com/usher-ingress/usher/pkg/policy"
 )
 
@@ -26,6 +27,9 @@ func (d *Decision) client() bool {
 	r := d.Request
 	if d.Set = defaults; d.Table != nil && d.Table.Policy != nil {
 		d.Set = d.Table.Policy
+	}
+	if !r.Parsed {
+		r.Header = field.Served(r.Header, d.Set.Headers.KeepUnderscores)
 	}
 	d.Client, d.Host = r.Peer, r.Host
 	d.believe(&d.Set.Forwarded)

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/usher-ingress/usher/pkg/field"
+	"github.com/usher-ingress/usher/pkg/policy"
 )
 
 // Edits are what becomes of the client's header fields on their way: those of Remove go, those of Replace get one value, and those of
@@ -42,6 +43,12 @@ const webType = "application/grpc-web"
 
 // headers finds what becomes of the client's fields.
 func (d *Decision) headers() bool {
+	if d.Forwarded.Host != "" {
+		if err := field.CheckSentHost(d.TargetHost()); err != nil {
+			d.Answer.Detail = err.Error()
+			return d.fail(policy.BadRequest)
+		}
+	}
 	d.webCall()
 	came := d.sift()
 	d.identify(&came)

@@ -13,7 +13,7 @@ type Request struct {
 	Proto      int                 // the major version of HTTP
 	Host       string              // as sent; empty for HTTP/1.0 clients that sent none
 	Target     string              // as sent
-	Header     map[string][]string // by canonical names, without Host. It is never written here.
+	Header     map[string][]string // by canonical names, without Host. The map is never written here.
 	Peer       string              // the address that the connection comes from, without port
 	TLS        bool                // of the connection itself
 	ServerName string              // of its handshake

@@ -17,6 +17,9 @@ func (d *Decision) serve() bool {
 	}
 	e := field.Check(r.Method, r.Host, r.Target)
 	if e == nil {
+		_, e = field.DecodePath(d.Ask.Target)
+	}
+	if e == nil {
 		return false
 	}
 	d.Answer.Detail = e.Error()

@@ -80,7 +80,7 @@ func (x *run) cause() string {
 		}
 		return "GET /healthz for a host that nobody declares is Usher's own health check"
 	case policy.BadRequest:
-		if x.Ask.Path == "" && x.Phase == policy.PhaseClient {
+		if x.Phase != policy.PhaseRoute {
 			return x.Answer.Detail
 		}
 		return fmt.Sprintf("path %q: %s; it escapes the root or holds a forbidden or broken escape", x.out.Request.Path, x.Answer.Detail)

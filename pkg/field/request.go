@@ -3,6 +3,7 @@ package field
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"strings"
 )
 
@@ -79,6 +80,26 @@ func CheckTarget(target string) *ProtocolError {
 	for i := 0; i < len(target); i++ {
 		if c := target[i]; class[c]&TargetChar == 0 && c < 0x80 {
 			return Refuse(400, "bad-target", "byte %q in the request target %.80q", c, target)
+		}
+	}
+	return nil
+}
+
+// DecodePath is the path of a target, decoded.
+func DecodePath(target string) (string, *ProtocolError) {
+	path, _, _ := strings.Cut(target, "?")
+	decoded, err := url.PathUnescape(path)
+	if err != nil {
+		return "", Refuse(400, "bad-escape", "the path of %.80q: %v", target, err)
+	}
+	return decoded, nil
+}
+
+// CheckSentHost holds a Host that is sent on to what is one word of one authority. A trusted proxy's may have what ValidHost refuses.
+func CheckSentHost(host string) error {
+	for i := 0; i < len(host); i++ {
+		if c := host[i]; class[c]&TargetChar == 0 || c == '/' || c == '?' || c == '@' || c == '\\' || c == ',' {
+			return fmt.Errorf("byte %q in the host %q", c, host)
 		}
 	}
 	return nil

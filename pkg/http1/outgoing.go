@@ -25,12 +25,7 @@ func (x *clientExchange) checkRequest() error {
 	if host == "" {
 		return errors.New("no Host")
 	}
-	for i := 0; i < len(host); i++ {
-		if c := host[i]; class[c]&targetChar == 0 || c == '/' || c == '?' || c == '@' || c == '\\' || c == ',' {
-			return fmt.Errorf("byte %q in the host %q", c, host)
-		}
-	}
-	return nil
+	return field.CheckSentHost(host)
 }
 
 func (x *clientExchange) host() string {

@@ -164,7 +164,7 @@ func (x *exchange) ownField(id fieldID, value string) bool {
 		}
 		h.expect = value
 	case idUpgrade:
-		h.h2c = h.h2c || offersH2C(value)
+		h.h2c = h.h2c || field.OffersH2C(value)
 	case idHTTP2Settings, idProxy:
 		return true
 	}
@@ -184,17 +184,6 @@ func (x *exchange) connectionField(list string) {
 			x.head.upgrade = true
 		}
 	}
-}
-
-func offersH2C(list string) bool {
-	for list != "" {
-		var protocol string
-		protocol, list = nextElement(list)
-		if equalFold(protocol, "h2c") || equalFold(protocol, "h2") {
-			return true
-		}
-	}
-	return false
 }
 
 // settleConnection decides about persistence and upgrades (RFC 9112 9.3, RFC

@@ -49,9 +49,9 @@ func (x *exchange) originForm(target string) *ProtocolError {
 	if plain {
 		return nil
 	}
-	decoded, err := url.PathUnescape(path)
+	decoded, err := field.DecodePath(target)
 	if err != nil {
-		return malformed("bad-escape", "the path of %.80q: %v", target, err)
+		return err
 	}
 	x.url.Path, x.url.RawPath = decoded, path
 	return nil
