@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -74,4 +77,89 @@ func (s *scene) mistakes(n int) {
 		b.WriteString("]}}]}\n")
 		s.apply(b.String())
 	}
+}
+
+// TestOthersWhileATenantCreatesThousands: on one processor, others are answered while 10,000 Ingresses with 30,000 hosts come at once, and
+// all of those are live in the end.
+func TestOthersWhileATenantCreatesThousands(t *testing.T) {
+	s := folderScene(t)
+	s.backend("app")
+	s.route("app", "app.test", "/", "app")
+	t.Setenv("GOMAXPROCS", "1")
+	u := s.usher("--access-log=false")
+	u.expect("http://app.test/", "app")
+	end := s.askOthers(u)
+	const files, each = 10, 1000
+	for file := range files {
+		s.ingresses(file, each)
+	}
+	u.expect(fmt.Sprintf("http://h%d-2.test/", files*each-1), "app")
+	for i := range files {
+		u.expect(fmt.Sprintf("http://h%d-0.test/", i*each), "app")
+	}
+	end("while a tenant created 10,000 Ingresses")
+}
+
+// ingresses writes a file of so many Ingresses with three hosts each.
+func (s *scene) ingresses(file, n int) {
+	s.t.Helper()
+	var items []string
+	for i := file * n; i < (file+1)*n; i++ {
+		var rules []string
+		for j := range 3 {
+			rules = append(rules, ruleJSON(fmt.Sprintf("h%d-%d.test", i, j), "/"))
+		}
+		items = append(items, s.ingressJSON(fmt.Sprintf("h%d", i), rules))
+	}
+	s.put(fmt.Sprintf("tenant-%d.json", file), `{"apiVersion":"v1","kind":"List","items":[`+strings.Join(items, ",")+"]}")
+}
+
+func ruleJSON(host, path string) string {
+	return fmt.Sprintf(`{"host":%q,"http":{"paths":[{"path":%q,"pathType":"Prefix","backend":{"service":{"name":"app","port":{"number":80}}}}]}}`, host, path)
+}
+
+func (s *scene) ingressJSON(name string, rules []string) string {
+	return fmt.Sprintf(`{"apiVersion":"networking.k8s.io/v1","kind":"Ingress","metadata":{"name":%q,"namespace":%q},"spec":{"ingressClassName":%q,"rules":[%s]}}`,
+		name, s.namespace, s.class, strings.Join(rules, ","))
+}
+
+// put writes a file of the folder whole.
+func (s *scene) put(name, text string) {
+	s.t.Helper()
+	whole := filepath.Join(s.logs, name)
+	if err := os.WriteFile(whole, []byte(text), 0o600); err != nil {
+		s.t.Error(err)
+	}
+	if err := os.Rename(whole, filepath.Join(s.folder, name)); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// askOthers asks for app.test 100 times a second until end is called, which says how long the answers took.
+func (s *scene) askOthers(u *usher) (end func(when string)) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	took := make(chan []time.Duration, 1)
+	go func() {
+		var all []time.Duration
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			began := time.Now()
+			if a, err := u.get("http://app.test/"); err != nil || a.String() != "app" {
+				s.t.Errorf("others are answered by %v, %v", a, err)
+			}
+			all = append(all, time.Since(began))
+			<-tick.C
+		}
+		took <- all
+	}()
+	return func(when string) {
+		cancel()
+		logQuantiles(s.t, "others' requests "+when, <-took)
+	}
+}
+
+func logQuantiles(t *testing.T, what string, took []time.Duration) {
+	slices.Sort(took)
+	t.Logf("%s: %d, p50 %v, p99 %v, at most %v", what, len(took), took[len(took)/2], took[len(took)*99/100], took[len(took)-1])
 }

@@ -28,16 +28,18 @@ type cluster struct {
 	client  status.API
 }
 
-func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger) (*cluster, error) {
+func newCluster(f *serveFlags, m *metrics.Metrics, log *zap.Logger, yield func()) (*cluster, error) {
 	if f.objects.manifests != "" {
 		selector, err := parseSelector("ingress-selector", f.objects.ingressSelector)
-		return &cluster{source: source.NewFiles(f.objects.manifests, selector, log), deny: podAddresses()}, err
+		files := source.NewFiles(f.objects.manifests, selector, log)
+		files.Yield(yield)
+		return &cluster{source: files, deny: podAddresses()}, err
 	}
 	options, client, err := f.objects.clusterOptions()
 	if err != nil {
 		return nil, err
 	}
-	options.Observer, options.Log = m, log
+	options.Observer, options.Log, options.Yield = m, log, yield
 	if f.objects.namespace != "" || f.objects.namespaceSelector != "" {
 		log.Info("the API servers' own addresses are refused as endpoints only where the namespace default is watched; the address that Usher uses is refused", zap.String("address", client.host))
 	}

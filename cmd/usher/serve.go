@@ -114,7 +114,8 @@ func newService(f *serveFlags, c console) (_ *service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := newCluster(f, s.metrics, s.log)
+	yield := controller.NewYielder(s.sharesProcessor).Yield
+	cluster, err := newCluster(f, s.metrics, s.log, yield)
 	if err != nil {
 		return nil, err
 	}
@@ -134,6 +135,7 @@ func newService(f *serveFlags, c console) (_ *service, err error) {
 	s.ports = newTCPPorts(cluster.source)
 	options.Own, options.Deny = f.ownPorts(), cluster.deny
 	options.OwnPorts = f.taken()
+	options.Yield = yield
 	resolver := resolve.New(options)
 	s.controller = controller.New(controller.Options{
 		Source:   s.ports,
@@ -151,6 +153,9 @@ func newService(f *serveFlags, c console) (_ *service, err error) {
 	s.addParts(cluster)
 	return s, nil
 }
+
+// sharesProcessor reports whether requests are served, and have no processor of their own beside the control plane.
+func (s *service) sharesProcessor() bool { return s.live.Load() != nil && runtime.GOMAXPROCS(0) <= 2 }
 
 // newServers opens the traffic ports and the admin port.
 func (s *service) newServers(b build) error {

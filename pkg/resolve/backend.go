@@ -139,6 +139,7 @@ func (r *Resolver) resolveBackends(changed *changes) {
 	r.sweep()
 	for s := range b.stale {
 		r.resolveSlot(s)
+		r.options.Yield()
 	}
 	clear(b.stale)
 }

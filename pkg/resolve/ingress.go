@@ -87,6 +87,7 @@ func (r *Resolver) replaceIngress(key object.Key, object *networkingv1.Ingress) 
 		}
 		now = r.readIngress(object, v)
 	}
+	r.options.Yield()
 	if now != nil {
 		r.ingresses[key] = now
 		r.enter(now)
@@ -118,6 +119,7 @@ func (r *Resolver) enter(in *ingress) {
 		}
 		host.claims, host.owner = append(host.claims, claim{in, h}), nil
 		r.work.claimed(h.name)
+		r.options.Yield()
 	}
 	if in.catchAll {
 		r.catchAll = append(r.catchAll, in)
@@ -140,6 +142,7 @@ func (r *Resolver) leave(in *ingress) {
 		host := r.hosts[h.name]
 		host.claims, host.owner = slices.DeleteFunc(host.claims, func(c claim) bool { return c.ingress == in }), nil
 		r.work.claimed(h.name)
+		r.options.Yield()
 	}
 	if in.catchAll {
 		r.catchAll = slices.DeleteFunc(r.catchAll, func(other *ingress) bool { return other == in })
@@ -186,7 +189,7 @@ func (r *Resolver) readIngress(object *networkingv1.Ingress, v verdict) *ingress
 	in.readPolicy(v.base, r.options.AnnotationPrefixes)
 	in.readFallback()
 	in.closeFallback()
-	in.readRules(r.options.DisableCatchAll)
+	in.readRules(r.options.DisableCatchAll, r.options.Yield)
 	in.catchAll = in.fallback != nil && len(object.Spec.Rules) == 0 && !in.isCanary()
 	if in.catchAll && r.options.DisableCatchAll {
 		in.catchAll = false
@@ -251,7 +254,7 @@ func (in *ingress) readFallback() {
 const mostPaths = 10_000
 
 // readRules reads the rules. A rule without paths counts as one path.
-func (in *ingress) readRules(noCatchAll bool) {
+func (in *ingress) readRules(noCatchAll bool, yield func()) {
 	room := mostPaths
 	for i := range in.object.Spec.Rules {
 		paths := 1
@@ -259,6 +262,7 @@ func (in *ingress) readRules(noCatchAll bool) {
 			paths = max(1, len(rule.HTTP.Paths))
 		}
 		in.readRule(i, max(0, room), noCatchAll)
+		yield()
 		if room >= 0 && paths > room {
 			in.reportTooMany(fmt.Sprintf("spec.rules[%d]", i), "paths", in.declaredPaths(),
 				fmt.Sprintf("the first %d are served; each of the others keeps its place and answers 503", mostPaths))

@@ -205,6 +205,23 @@ func TestTooManyPaths(t *testing.T) {
 	}
 }
 
+// TestLargeIngressYields: an Ingress of 10,000 rules lets others run at least once for each rule when it comes, changes and goes.
+func TestLargeIngressYields(t *testing.T) {
+	yields := 0
+	in := largeIngress(mostPaths, "h%d.example.com", false)
+	c := newBeside(Options{Yield: func() { yields++ }}, in)
+	for _, next := range []*networkingv1.Ingress{edited(in, 7), nil} {
+		if yields < mostPaths {
+			t.Errorf("%d yields for %d rules", yields, mostPaths)
+		}
+		yields = 0
+		c.put(object.KeyOf(in), next)
+	}
+	if yields < mostPaths {
+		t.Errorf("%d yields when %d rules go", yields, mostPaths)
+	}
+}
+
 // BenchmarkLarge is a change of one rule of an Ingress with 10,000, and of a small one beside it.
 func BenchmarkLarge(b *testing.B) {
 	large, small := largeIngress(mostPaths, "h%d.example.com", false), largeIngress(1, "small%d.example.com", false)

@@ -46,6 +46,7 @@ func (r *Resolver) mergeHosts() {
 			r.merge(name, v)
 		}
 		r.problems.replace(before, v.diagnostics)
+		r.options.Yield()
 	}
 }
 
@@ -82,6 +83,7 @@ func (r *Resolver) merge(name string, v *virtualHost) {
 			for i := range c.rules.paths {
 				if p := &c.rules.paths[i]; p.yields == broken {
 					m.path(c, p)
+					r.options.Yield()
 				}
 			}
 		}
@@ -316,6 +318,7 @@ func (r *Resolver) allStates() []route.IngressState {
 	states := make([]route.IngressState, 0, len(r.ingresses))
 	for _, in := range r.ingresses {
 		states = append(states, in.state())
+		r.options.Yield()
 	}
 	slices.SortFunc(states, func(a, b route.IngressState) int { return compareNames(a.Object, b.Object) })
 	return states

@@ -75,6 +75,9 @@ type Options struct {
 	Passthrough bool
 	// Zone is where Usher runs; endpoints hinted for it are preferred. Empty ignores hints.
 	Zone string
+	// Yield is called after each piece of work, which is about as large as one path, so that what else is to be run gets its turn. May
+	// be nil.
+	Yield func()
 }
 
 // Resolver resolves Snapshots. It is not safe for concurrent use.
@@ -135,6 +138,9 @@ type work struct {
 func New(o Options) *Resolver {
 	if len(o.AnnotationPrefixes) == 0 {
 		o.AnnotationPrefixes = usualPrefixes()
+	}
+	if o.Yield == nil {
+		o.Yield = func() {}
 	}
 	r := &Resolver{
 		options:   o,

@@ -104,6 +104,7 @@ func (r *Resolver) enterTLS(in *ingress) {
 		n := r.tlsName(name)
 		n.claims, n.settled = append(n.claims, c), false
 		r.work.speaks(name, in)
+		r.options.Yield()
 	})
 	for i := range in.entries {
 		if e := &in.entries[i]; e.named {
@@ -176,6 +177,7 @@ func (r *Resolver) resolveTLS(changed *changes, now time.Time) {
 	}
 	for in := range r.work.entries {
 		r.reportEntries(in, now)
+		r.options.Yield()
 	}
 	r.resolveDefault(now)
 	r.resolveNames()
@@ -201,7 +203,8 @@ func (r *Resolver) readSecret(key object.Key) {
 	if s == nil {
 		return
 	}
-	if !s.read(key, r.work.snapshot) {
+	changed := s.read(key, r.work.snapshot)
+	if r.options.Yield(); !changed {
 		return
 	}
 	for _, in := range s.users {

@@ -86,10 +86,12 @@ func (r *Resolver) resolveNames() {
 		r.tls.reports[name] = true
 		r.resolveName(name)
 		r.markBelow(name)
+		r.options.Yield()
 	}
 	for name := range r.work.names {
 		if !strings.HasPrefix(name, "*") {
 			r.resolveName(name)
+			r.options.Yield()
 		}
 	}
 	for name := range r.tls.reports {

@@ -34,6 +34,7 @@ type manifest struct {
 	problems []object.Problem
 	broken   bool // a part of the file is not a Kubernetes object at all: it may be half written
 	empty    bool // there is nothing in the file, not even a comment
+	yield    func()
 }
 
 // entry is one object of a file.
@@ -46,9 +47,9 @@ type entry struct {
 
 // decode reads one file, on all processors if it is large: any number of documents, each an object of a known kind, one of another kind (skipped in silence), or a
 // List of them. It always returns, with what could be read and with problems for the rest.
-func decode(file string, data []byte) *manifest {
-	m := &manifest{sum: sha256.Sum256(data), refused: map[object.Change]bool{}, empty: len(bytes.TrimSpace(data)) == 0}
-	docs := documents(file, data)
+func decode(file string, data []byte, yield func()) *manifest {
+	m := &manifest{yield: yield, sum: sumOf(data, yield), refused: map[object.Change]bool{}, empty: len(bytes.TrimSpace(data)) == 0}
+	docs := documents(file, data, yield)
 	m.pieces(len(docs), func(m *manifest, i int) { m.document(docs[i]) })
 	return m
 }
@@ -58,9 +59,10 @@ func (m *manifest) pieces(n int, add func(m *manifest, i int)) {
 	const size = 64
 	done := make([]manifest, (n+size-1)/size)
 	inParallel(len(done), func(piece int) {
-		done[piece].refused = map[object.Change]bool{}
+		done[piece].refused, done[piece].yield = map[object.Change]bool{}, m.yield
 		for i := piece * size; i < min(n, (piece+1)*size); i++ {
 			add(&done[piece], i)
+			m.yield()
 		}
 	})
 	for i := range done {
@@ -115,7 +117,7 @@ func (m *manifest) problem(where, message string) {
 type part struct {
 	doc   *document
 	path  string // "" or "items[3]"
-	value []byte // compact JSON
+	value []byte // JSON
 	depth int
 }
 
@@ -127,8 +129,7 @@ func (p part) at(field string) string {
 func (p part) place() place { return place{file: p.doc.file, line: p.doc.line, path: p.path} }
 
 func (m *manifest) add(p part) {
-	var h head
-	err := kjson.UnmarshalCaseSensitivePreserveInts(p.value, &h)
+	h, err := readHead(decoder(p.value, m.yield))
 	if err != nil || h.APIVersion == "" || h.Kind == "" {
 		m.problem(p.at(""), "not a Kubernetes object: it needs apiVersion and kind")
 		m.broken = true
@@ -248,7 +249,7 @@ func (m *manifest) refuse(name object.Change, where, why string) {
 type head struct {
 	APIVersion string            `json:"apiVersion"`
 	Kind       string            `json:"kind"`
-	Items      []json.RawMessage `json:"items"` // of a List; nil where there are none
+	Items      []json.RawMessage `json:"-"` // of a List; nil where there are none
 	Metadata   struct {
 		Name         string `json:"name"`
 		GenerateName string `json:"generateName"`
@@ -289,6 +290,8 @@ func uid(name object.Change) types.UID {
 }
 
 func fingerprint(value []byte) string {
-	sum := sha256.Sum256(value)
+	var compact bytes.Buffer
+	_ = json.Compact(&compact, value) // it was decoded
+	sum := sha256.Sum256(compact.Bytes())
 	return hex.EncodeToString(sum[:8])
 }

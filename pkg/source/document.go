@@ -19,16 +19,18 @@ type document struct {
 	line int // of the file, where text begins; from 1
 	text []byte
 
+	isJSON bool // it is known to be JSON
+
 	parse sync.Once
 	tree  *yaml.Node // parsed for line numbers, when the first one is asked for
 }
 
 // documents splits a file. A document begins at each line "---", which stays in its text, and after each line "...". A file of JSON
 // may hold several values one after the other.
-func documents(file string, data []byte) []*document {
+func documents(file string, data []byte, yield func()) []*document {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if trimmed := bytes.TrimSpace(data); len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') {
-		if docs := jsonDocuments(file, data); docs != nil {
+		if docs := jsonDocuments(file, data, yield); docs != nil {
 			return docs
 		}
 	}
@@ -55,28 +57,28 @@ func documents(file string, data []byte) []*document {
 	return docs
 }
 
-// jsonDocuments splits a file of JSON values; nil if it is not one, but perhaps YAML in flow style, or cut off.
-func jsonDocuments(file string, data []byte) []*document {
+// jsonDocuments splits a file of JSON objects; nil if it is not one, but perhaps YAML in flow style, or cut off.
+func jsonDocuments(file string, data []byte, yield func()) []*document {
 	var docs []*document
-	values := json.NewDecoder(bytes.NewReader(data))
+	values := decoder(data, yield)
 	line, counted := 1, 0
 	for values.More() {
-		var text json.RawMessage
-		if values.Decode(&text) != nil {
+		start := int(values.InputOffset())
+		start += len(data[start:]) - len(bytes.TrimLeft(data[start:], " \t\r\n"))
+		if _, err := readHead(values); err != nil {
 			return nil
 		}
-		start := int(values.InputOffset()) - len(text)
+		text := data[start:values.InputOffset()]
 		line, counted = line+bytes.Count(data[counted:start], []byte("\n")), start
-		docs = append(docs, &document{file: file, line: line, text: text})
+		docs = append(docs, &document{file: file, line: line, text: text, isJSON: true})
 	}
 	return docs
 }
 
-// json is the document as compact JSON, or nil for an empty one. A key that occurs twice is told as a warning; the last one counts.
+// json is the document as JSON, or nil for an empty one. A key that occurs twice is told as a warning; the last one counts.
 func (d *document) json() (value []byte, warning string, err error) {
-	var compact bytes.Buffer
-	if json.Compact(&compact, bytes.TrimPrefix(d.text, []byte("---\n"))) == nil {
-		return compact.Bytes(), "", nil
+	if text := bytes.TrimPrefix(d.text, []byte("---\n")); d.isJSON || json.Valid(text) {
+		return text, "", nil
 	}
 	value, err = sigsyaml.YAMLToJSONStrict(d.text)
 	if err != nil {

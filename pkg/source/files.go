@@ -3,7 +3,6 @@ package source
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -56,6 +55,9 @@ func NewFiles(path string, ingresses labels.Selector, log *zap.Logger) *Files {
 	return f
 }
 
+// Yield has a function called after each object that is read, so that what else is to be run gets its turn. It is set before Run.
+func (f *Files) Yield(yield func()) { f.store.yield = yield }
+
 func (f *Files) from(fsys fs.FS) {
 	f.fsys, f.text = fsys, func(file string) ([]byte, error) { return fs.ReadFile(fsys, file) }
 }
@@ -74,7 +76,7 @@ func ReadFS(fsys fs.FS) (*object.Snapshot, error) {
 
 // ReadBytes reads one file that is at hand, such as standard input; name is what problems call it.
 func ReadBytes(name string, data []byte) *object.Snapshot {
-	f := &Files{log: zap.NewNop(), store: newStore(), held: map[string]*manifest{name: decode(name, data)}}
+	f := &Files{log: zap.NewNop(), store: newStore(), held: map[string]*manifest{name: decode(name, data, func() {})}}
 	f.text = func(string) ([]byte, error) { return data, nil }
 	f.publish(nil)
 	s, _ := f.store.snapshot()
@@ -160,11 +162,11 @@ func (f *Files) readFile(name string) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if old != nil && old.sum == sha256.Sum256(data) {
+	if old != nil && old.sum == sumOf(data, f.store.yield) {
 		old.info, old.read = info, now
 		return nil, nil
 	}
-	next := decode(name, data)
+	next := decode(name, data, f.store.yield)
 	next.info, next.read = info, now
 	if old != nil {
 		next.keep(name, old)
@@ -223,6 +225,7 @@ func (f *Files) publish(problems []object.Problem) {
 					Message: fmt.Sprintf("%s %s stands in %s too, which wins; this one is ignored", e.name.Kind, e.name.Key, places.where(winner))})
 				continue
 			}
+			f.store.yield()
 			first[e.name] = e.place
 			if e.name.Kind != object.Ingress || f.ingresses == nil || f.ingresses.Matches(labels.Set(e.labels)) {
 				objects[e.name.Kind] = append(objects[e.name.Kind], e.object)
@@ -249,8 +252,12 @@ func (f *Files) gone(err error) {
 
 // tell logs the problems that are new.
 func (f *Files) tell(problems []object.Problem) {
+	known := make(map[object.Problem]bool, len(f.store.problems))
+	for _, p := range f.store.problems {
+		known[p] = true
+	}
 	for _, p := range problems {
-		if !slices.Contains(f.store.problems, p) {
+		if !known[p] {
 			f.log.Warn("problem in a manifest", zap.String("where", p.Where), zap.String("message", p.Message))
 		}
 	}

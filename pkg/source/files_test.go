@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -492,5 +493,27 @@ func try(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestReadingYields: a file of many objects lets others run at least once for each, and also while it is taken apart.
+func TestReadingYields(t *testing.T) {
+	const items = 2000
+	item := `{"apiVersion":"v1","kind":"Service","metadata":{"name":"s%d"},"spec":{"ports":[{"port":80}]}}`
+	var list []string
+	for i := range items {
+		list = append(list, fmt.Sprintf(item, i))
+	}
+	for name, data := range map[string]string{
+		"list.json": `{"apiVersion":"v1","kind":"List","items":[` + strings.Join(list, ",") + "]}", "many.json": strings.Join(list, "\n"), "many.yaml": strings.Join(list, "\n---\n"),
+	} {
+		var yields atomic.Int64
+		m := decode(name, []byte(data), func() { yields.Add(1) })
+		if len(m.entries) != items || len(m.problems) > 0 {
+			t.Errorf("%s: %d objects, %v", name, len(m.entries), m.problems)
+		}
+		if n := yields.Load(); n < items+int64(len(data))/partSize {
+			t.Errorf("%s: %d yields for %d objects in %d bytes", name, n, items, len(data))
+		}
 	}
 }

@@ -47,6 +47,8 @@ type ClusterOptions struct {
 	Pods bool
 	// References names the Secrets that an Ingress refers to besides its TLS sections. May be nil.
 	References References
+	// Yield is called after each object that is read, so that what else is to be run gets its turn. May be nil.
+	Yield func()
 	// Claims reports whether an Ingress is ours, by these classes: then its Secrets are read by name. If nil, all are.
 	Claims func(*networkingv1.Ingress, map[string]*networkingv1.IngressClass) bool
 
@@ -92,7 +94,7 @@ func NewCluster(o ClusterOptions) *Cluster {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	return &Cluster{
+	c := &Cluster{
 		options:    o,
 		store:      newStore(),
 		health:     newHealth(o),
@@ -102,6 +104,10 @@ func NewCluster(o ClusterOptions) *Cluster {
 		spaces:     newNamespaces(o.NamespaceSelector),
 		status:     map[object.Key]networkingv1.IngressLoadBalancerStatus{},
 	}
+	if o.Yield != nil {
+		c.store.yield = o.Yield
+	}
+	return c
 }
 
 // Changed has a value when Snapshot would return something new.

@@ -20,7 +20,7 @@ func (l *locator) where(p place) string {
 	docs, ok := l.files[p.file]
 	if !ok {
 		if data, err := l.read(p.file); err == nil { // gone since: then what was known of the line is told
-			docs = documents(p.file, data)
+			docs = documents(p.file, data, func() {})
 		}
 		l.files[p.file] = docs
 	}

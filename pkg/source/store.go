@@ -40,6 +40,8 @@ type store struct {
 	told     bool // the problems are those of the last Snapshot
 	complete bool // everything was read once
 	given    bool // a Snapshot was given away, so Changes can be told
+
+	yield func() // called after each object, so that what else is to be run gets its turn
 }
 
 // collection is the objects of one kind. put and remove call note with the name and value of whatever they are about to change.
@@ -54,6 +56,7 @@ type collection interface {
 
 func newStore() *store {
 	s := &store{
+		yield:          func() {},
 		changed:        make(chan struct{}, 1),
 		ingresses:      newObjects(namespaced, sameIngress),
 		ingressClasses: newObjects(clusterScoped, sameIngressClass),
@@ -109,6 +112,7 @@ func (s *store) put(o metav1.Object) {
 			s.keepUsable(k, old, now)
 		}
 	})
+	s.yield()
 }
 
 // remove takes an object away. The store is locked.
@@ -188,6 +192,7 @@ func (s *store) changes() []object.Change {
 	changes := make([]object.Change, 0, len(s.before))
 	for c, before := range s.before {
 		kind := s.kinds[c.Kind]
+		s.yield()
 		if now := kind.get(c.Key); s.touched[c] || !kind.same(before, now) {
 			changes = append(changes, c)
 		}

@@ -231,7 +231,7 @@ func FuzzFiles(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, again := decode("x.yaml", data), decode("x.yaml", data)
+		m, again := decode("x.yaml", data, func() {}), decode("x.yaml", data, func() {})
 		if !slices.Equal(m.problems, again.problems) || len(m.entries) != len(again.entries) {
 			t.Fatal("not the same twice")
 		}
