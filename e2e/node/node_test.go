@@ -32,7 +32,9 @@ func TestNode(t *testing.T) {
 		{"rolling update of the application", (*rig).testRollingUpdate},
 		{"upgrade of Usher", (*rig).testUpgrade},
 		{"the only replica", (*rig).testOnlyReplica},
+		{"TCP on Usher's ports", (*rig).testTakenPorts},
 		{"uninstall", (*rig).testUninstall},
+		{"the node's own network", (*rig).testHostNetwork},
 	} {
 		if !t.Run(chapter.name, func(t *testing.T) {
 			r := *r
@@ -264,6 +266,37 @@ func (r *rig) succeeded(old string) error {
 		return fmt.Errorf("no other Pod than %s is ready", old)
 	}
 	return nil
+}
+
+// testTakenPorts: TCP services have the ports that Usher itself has inside the Pod, which moves out of their way.
+func (r *rig) testTakenPorts() {
+	r.install("2", "--set", "controller.replicaCount=1,tcp.8080=default/web:80,tcp.8443=default/web:80,tcp.10254=default/web:80")
+	balancer := r.balancer()
+	for _, port := range []string{"80", "8080", "8443", "10254"} {
+		r.expect("http://web.example/", net.JoinHostPort(balancer, port), "200 two")
+	}
+}
+
+// testHostNetwork: as root with one capability Usher has the node's ports 80 and 443, and status has the node's address.
+func (r *rig) testHostNetwork() {
+	r.kubectl("", "label", "namespace", "usher", "--overwrite", "pod-security.kubernetes.io/enforce=privileged")
+	r.install("1", "--set", "controller.kind=DaemonSet,controller.hostNetwork=true,controller.hostPort.enabled=true,controller.service.enabled=false,controller.reportNodeInternalIp=true")
+	r.expect("http://web.example/", net.JoinHostPort(cluster.NodeAddress, "80"), "200 two")
+	r.await(func() error {
+		out, err := r.tryKubectl("", "get", "ingress", "web", "-o", "jsonpath={.status.loadBalancer.ingress[*].ip}")
+		if err == nil && out != cluster.NodeAddress {
+			err = fmt.Errorf("status has %q, want %s", out, cluster.NodeAddress)
+		}
+		return err
+	})
+	user := r.kubectl("", "-n", "usher", "get", "pods", "-l", "app.kubernetes.io/component=controller", "-o",
+		"jsonpath={.items[0].spec.containers[0].securityContext.runAsUser} {.items[0].spec.containers[0].securityContext.capabilities.add}")
+	if user != `0 ["NET_BIND_SERVICE"]` {
+		r.t.Errorf("user and capabilities are %s", user)
+	}
+	if out, err := r.helm("uninstall", "usher", "--namespace", "usher", "--wait"); err != nil {
+		r.t.Fatalf("%v\n%s", err, out)
+	}
 }
 
 // testUninstall leaves nothing that has no namespace.
