@@ -66,7 +66,8 @@ rules:
 	}
 	for i := range starts {
 		whole := disturbances[i%len(disturbances)](time.Duration(i/len(disturbances)%8) * 50 * time.Millisecond)
-		u := s.start("--configmap", s.system+"/usher")
+		u := s.launch("--configmap", s.system+"/usher")
+		u.awaitReady(3 * time.Minute) // as long as the API server may take to start on a busy machine
 		if status := u.askOnce("ready.example"); status != http.StatusPermanentRedirect {
 			t.Errorf("start %d: %d when ready, want 308, by the Ingress and the ConfigMap\n%s", i, status, u.tail())
 		}
@@ -76,6 +77,16 @@ rules:
 		if err := u.stop(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// awaitReady returns at the moment at which the replica says that it is ready.
+func (u *usher) awaitReady(limit time.Duration) {
+	u.t.Helper()
+	ctx, cancel := context.WithTimeout(u.t.Context(), limit)
+	defer cancel()
+	if err := u.process.Await(ctx, u.ready); err != nil {
+		u.t.Fatal(err)
 	}
 }
 

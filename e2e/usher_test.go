@@ -55,11 +55,7 @@ func (s *scene) usher(flags ...string) *usher {
 func (s *scene) start(flags ...string) *usher {
 	s.t.Helper()
 	u := s.launch(flags...)
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
-	defer cancel()
-	if err := u.process.Await(ctx, u.ready); err != nil {
-		s.t.Fatal(err)
-	}
+	u.awaitReady(patience)
 	return u
 }
 
