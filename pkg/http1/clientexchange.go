@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // clientExchange is what one request and its response need of a Transport.
@@ -210,7 +212,7 @@ func (x *clientExchange) roundTrip(conn *upstreamConn) (*http.Response, error) {
 	x.body.wire, x.body.in, x.body.idle = &conn.wire, &x.in, x.timeouts.ReadIdle
 	x.body.limits = &x.t.bounds
 	if below := conn.wire.below; below != nil {
-		x.before = below.written.Load()
+		x.before = below.Written()
 	}
 	if err := x.bind(); err != nil {
 		return nil, x.fail("canceled", err)
@@ -282,7 +284,7 @@ func (x *clientExchange) say() error {
 // answeredEarly reports whether bytes of a response are waiting although the
 // request could not be written: the upstream refused it and closed.
 func (x *clientExchange) answeredEarly() bool {
-	return x.conn.wire.state() == socketReady
+	return x.conn.wire.state() == sock.Ready
 }
 
 // closeBody closes a body that was sent; one that waits for 100 stays open.

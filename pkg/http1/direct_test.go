@@ -10,15 +10,17 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 func TestDirect(t *testing.T) {
 	near, far := pair(t)
-	c := Direct(addressed{near})
+	c := sock.Direct(addressed{near})
 	if got := c.RemoteAddr().String(); got != "192.0.2.1:7" {
 		t.Errorf("its peer is %s", got)
 	}
-	if rawSocket(plainConn(c)) == nil {
+	if sock.Raw(sock.Plain(c)) == nil {
 		t.Error("the socket is not found below it")
 	}
 	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // more than the sockets hold
@@ -46,7 +48,7 @@ func TestDirect(t *testing.T) {
 
 func TestDirectFailures(t *testing.T) {
 	near, far := pair(t)
-	c := Direct(near)
+	c := sock.Direct(near)
 	_ = c.SetDeadline(time.Now().Add(20 * time.Millisecond))
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !isTimeout(err) {
 		t.Errorf("%d, %v", n, err)
@@ -66,7 +68,7 @@ func TestDirectFailures(t *testing.T) {
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
-	if pipe, _ := net.Pipe(); Direct(pipe) != pipe {
+	if pipe, _ := net.Pipe(); sock.Direct(pipe) != pipe {
 		t.Error("what has no socket was wrapped")
 	}
 }
@@ -74,7 +76,7 @@ func TestDirectFailures(t *testing.T) {
 // A read above TLS waits below it, and goes on in the middle of a record.
 func TestReadingTLSWaitsBelow(t *testing.T) {
 	near, far := pair(t)
-	secure := tls.Server(Direct(near), &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
+	secure := tls.Server(sock.Direct(near), &tls.Config{Certificates: []tls.Certificate{certificate(t)}})
 	peer := tls.Client(dribble{far}, &tls.Config{InsecureSkipVerify: true})
 	shaken := make(chan error, 1)
 	go func() { shaken <- peer.Handshake() }()

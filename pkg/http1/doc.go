@@ -42,5 +42,5 @@
 //	transport.go pool.go   RoundTrip, connections kept
 //	outgoing.go incoming.go  http.Request -> bytes, bytes -> http.Response
 //	tunnel.go relay.go     bytes through the kernel
-//	direct.go              sockets below TLS
+//	splice.go, package sock  sockets, also below TLS
 package http1

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // exchange is everything that a request needs and an idle connection does
@@ -113,7 +115,7 @@ func (x *exchange) finish(ok bool) bool {
 	if again && !unread {
 		return true
 	}
-	x.conn.lingers = unread || x.in.buffered() > 0 || x.conn.wire.state() == socketReady
+	x.conn.lingers = unread || x.in.buffered() > 0 || x.conn.wire.state() == sock.Ready
 	return false
 }
 

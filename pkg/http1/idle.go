@@ -1,5 +1,7 @@
 package http1
 
+import "github.com/usher-ingress/usher/pkg/sock"
+
 // Waiting for requests, and serving them, costs one read for each.
 //
 // On a plain socket the whole life of a connection is one call of
@@ -19,7 +21,7 @@ package http1
 // hijack the connection, is therefore left to serve, outside the callback.
 //
 // Elsewhere (TLS) the wait is a read of one byte, and serve does the rest; see
-// direct.attempt for where it waits.
+// sock.Conn.Attempt for where it waits.
 
 // await serves what can be served at once, and returns true when serve has to
 // go on with what is in the exchange; false ends the connection.
@@ -73,8 +75,8 @@ func (c *serverConn) ready(fd uintptr) bool {
 		}
 		x := c.x
 		x.in.reset()
-		n, err := readSocket(fd, x.in.buf)
-		if err != nil && wouldBlock(err) {
+		n, err := sock.Read(fd, x.in.buf)
+		if err != nil && sock.WouldBlock(err) {
 			return c.park()
 		}
 		if n == 0 {
@@ -162,7 +164,7 @@ func (c *serverConn) lastCall() bool {
 	c.wire.setRead(never)
 	_ = c.wire.raw.Read(func(fd uintptr) bool {
 		c.x = takeExchange(c)
-		n, _ := readSocket(fd, c.x.in.buf)
+		n, _ := sock.Read(fd, c.x.in.buf)
 		c.x.in.filled(n)
 		return true
 	})

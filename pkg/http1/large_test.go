@@ -18,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // certificate makes a self-signed certificate for a TLS test.
@@ -46,7 +48,7 @@ func (l tlsListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := tls.Server(Direct(c), l.config) // as package server does
+	t := tls.Server(sock.Direct(c), l.config) // as package server does
 	return t, t.Handshake()
 }
 

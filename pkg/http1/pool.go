@@ -3,6 +3,8 @@ package http1
 import (
 	"context"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // upstreamConn is one connection to the endpoint. It holds no buffers.
@@ -70,12 +72,12 @@ func (t *Transport) get(x *clientExchange, careful bool) (c *upstreamConn, op st
 func (t *Transport) quiet(c *upstreamConn, at int64) bool {
 	state := c.wire.glance()
 	switch state {
-	case socketReady:
+	case sock.Ready:
 		t.suspect.Store(at + suspicion)
-	case socketGone:
+	case sock.Gone:
 		t.seen.closed(at-c.idleFrom, at)
 	}
-	return state == socketQuiet
+	return state == sock.Quiet
 }
 
 func (t *Transport) pop() (*upstreamConn, error) {

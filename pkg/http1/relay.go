@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 const (
@@ -183,7 +185,7 @@ func (w *response) shrink() {
 // of it. A head that was not sent yet must announce the length, since chunked
 // is chosen otherwise.
 func (w *response) mayRelay(body *responseBody) bool {
-	if !canSplice || !w.sent && w.declared < 0 || w.bodyless || w.framing == byChunks || w.x.conn.wire.raw == nil {
+	if !sock.CanSplice || !w.sent && w.declared < 0 || w.bodyless || w.framing == byChunks || w.x.conn.wire.raw == nil {
 		return false
 	}
 	body.mu.Lock()
@@ -192,7 +194,7 @@ func (w *response) mayRelay(body *responseBody) bool {
 	if x == nil || x.conn == nil || x.conn.wire.raw == nil || x.in.buffered() > 0 || x.body.err != nil {
 		return false
 	}
-	if !w.sent && x.conn.wire.glance() != socketReady {
+	if !w.sent && x.conn.wire.glance() != sock.Ready {
 		return false // what fails before its first bytes is not begun
 	}
 	switch x.body.framing {

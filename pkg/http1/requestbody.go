@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"sync"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // requestBody is Request.Body. There is a new one for every request that has
@@ -53,7 +55,7 @@ func (b *requestBody) Arriving() bool {
 		return true
 	}
 	defer b.mu.Unlock()
-	return b.x != nil && (b.x.in.buffered() > 0 || b.x.conn.wire.state() == socketReady)
+	return b.x != nil && (b.x.in.buffered() > 0 || b.x.conn.wire.state() == sock.Ready)
 }
 
 // Close makes later reads fail, unless nothing was read: a body that was

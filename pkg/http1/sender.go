@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/usher-ingress/usher/pkg/field"
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // sender sends a request body on a goroutine of its own, so that the caller
@@ -230,7 +231,7 @@ func (s *sender) beneath() (body *requestBody, passed func(int64, error)) {
 
 // mayRelay reports whether the rest of the body can go through the kernel.
 func (s *sender) mayRelay() bool {
-	if !canSplice || s.length < 0 || s.left < minRelay || s.wire.raw == nil {
+	if !sock.CanSplice || s.length < 0 || s.left < minRelay || s.wire.raw == nil {
 		return false
 	}
 	body, _ := s.beneath()

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // A request to send, and the bytes that the upstream sees, with the fields in
@@ -344,7 +346,7 @@ func TestDeadConnectionsAreFound(t *testing.T) {
 			}
 			<-closed
 			if conn, _ := tr.pop(); conn != nil {
-				eventually(t, "the end is seen", func() bool { return conn.wire.state() != socketQuiet })
+				eventually(t, "the end is seen", func() bool { return conn.wire.state() != sock.Quiet })
 				tr.put(conn)
 				time.Sleep(time.Duration(trusted)) // after which it is looked at
 			}

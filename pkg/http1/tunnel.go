@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // Tunnel carries bytes both ways between a hijacked client connection and the
@@ -109,7 +111,7 @@ func (t *tunnel) copy(dst, src *wire) (n int64, err error) {
 		if err != nil {
 			return n, err
 		}
-		if len(p) < copyBuffer || src.raw == nil || dst.raw == nil || !canSplice {
+		if len(p) < copyBuffer || src.raw == nil || dst.raw == nil || !sock.CanSplice {
 			continue
 		}
 		m64, err := t.bulk(dst, src)
@@ -235,8 +237,8 @@ func (c *carrier) tryRead(fd uintptr) bool {
 	if c.buf == nil {
 		c.buf = copyBuffers.Get().(*[copyBuffer]byte)
 	}
-	c.n, c.err = readSocket(fd, c.buf[:])
-	if c.err != nil && wouldBlock(c.err) {
+	c.n, c.err = sock.Read(fd, c.buf[:])
+	if c.err != nil && sock.WouldBlock(c.err) {
 		c.drop()
 		return false
 	}

@@ -6,6 +6,8 @@ import (
 	"math"
 	"syscall"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // Whether a request that got no answer can have been read by the endpoint.
@@ -76,7 +78,7 @@ func (x *clientExchange) wrote() int64 {
 	w := &x.conn.wire
 	switch {
 	case w.below != nil:
-		return w.below.written.Load() - x.before
+		return w.below.Written() - x.before
 	case w.raw == nil:
 		return math.MaxInt64 // not known
 	case x.sender != nil:
@@ -90,7 +92,7 @@ func (x *clientExchange) wrote() int64 {
 func (w *wire) unacknowledged() (n int64) {
 	n = -1
 	if w.peer != nil {
-		_ = w.peer.Control(func(fd uintptr) { n = unacknowledged(fd) })
+		_ = w.peer.Control(func(fd uintptr) { n = sock.Unacknowledged(fd) })
 	}
 	return n
 }
@@ -104,9 +106,9 @@ func (w *wire) closedBefore(n int64) (closed bool) {
 	}
 	_ = w.conn.SetReadDeadline(time.Now().Add(resetWait))
 	_ = w.peer.Read(func(fd uintptr) bool {
-		reset := resetReceived(fd) // first: afterwards nothing is acknowledged any more
-		acknowledged := unacknowledged(fd) < n
-		closed = reset && !acknowledged && resetAfterFIN(fd)
+		reset := sock.ResetReceived(fd) // first: afterwards nothing is acknowledged any more
+		acknowledged := sock.Unacknowledged(fd) < n
+		closed = reset && !acknowledged && sock.ResetAfterFIN(fd)
 		return reset || acknowledged
 	})
 	return closed

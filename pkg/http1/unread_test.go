@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // TestUnread: what is known about a request that got no answer. It is written to a kept connection on which the endpoint does
@@ -57,7 +59,7 @@ func TestUnread(t *testing.T) {
 			close(ready)
 			<-conns
 			if c.unseen != nil {
-				eventually(t, "the end arrives", func() bool { return conn.wire.state() == socketGone })
+				eventually(t, "the end arrives", func() bool { return conn.wire.state() == sock.Gone })
 			}
 			e := roundTripOn(t, tr, conn, c.request())
 			if e.Unread != c.unread || e.Received || !e.Reused {
@@ -84,7 +86,7 @@ func TestUnreadAfterHalfClose(t *testing.T) {
 	}
 	conn, _ := tr.pop()
 	close(kept)
-	eventually(t, "the end arrives", func() bool { return conn.wire.state() == socketGone })
+	eventually(t, "the end arrives", func() bool { return conn.wire.state() == sock.Gone })
 	if e := roundTripOn(t, tr, conn, postOf("hello")); e.Unread || e.Received || !e.Reused {
 		t.Errorf("%+v, %v", e, e)
 	}
@@ -119,7 +121,7 @@ func (c *client) readRequest() {
 func arrived(c net.Conn) bool {
 	var w wire
 	w.open(c)
-	return w.state() == socketReady
+	return w.state() == sock.Ready
 }
 
 // roundTripOn makes a request on a certain connection, in whatever state that is.

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // Noticing that a client left while its request waits for an answer.
@@ -102,7 +104,7 @@ func (w *watch) look() {
 // kick makes the connection read if there is something to be read. A reader
 // whose time is not up does not mind.
 func (w *watch) kick() {
-	if w.conn.wire.raw != nil && w.conn.wire.state() != socketQuiet {
+	if w.conn.wire.raw != nil && w.conn.wire.state() != sock.Quiet {
 		_ = w.conn.wire.conn.SetReadDeadline(past)
 	}
 }
@@ -110,13 +112,13 @@ func (w *watch) kick() {
 // gone looks at the socket.
 func (w *watch) gone() (gone bool) {
 	_ = w.conn.wire.peer.Control(func(fd uintptr) {
-		switch look(fd) {
-		case socketGone:
+		switch sock.Look(fd) {
+		case sock.Gone:
 			gone = true
-		case socketReady:
+		case sock.Ready:
 			// The next request, pipelined; or, under TLS, the alert
 			// that says goodbye, followed by FIN.
-			gone = w.conn.wire.raw == nil && finReceived(fd)
+			gone = w.conn.wire.raw == nil && sock.FINReceived(fd)
 		}
 	})
 	return gone

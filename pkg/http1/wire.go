@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // epoch is what this package counts nanoseconds from; never written.
@@ -53,8 +55,8 @@ type wire struct {
 	conn net.Conn
 	raw  syscall.RawConn // of a plain socket, else nil
 	peer syscall.RawConn // of the socket below conn, for peeking only; may be nil
-	// below is what conn, TLS, reads from, if reads can wait there; see direct.attempt.
-	below *direct
+	// below is what conn, TLS, reads from, if reads can wait there; see sock.Conn.Attempt.
+	below *sock.Conn
 
 	readSet  int64 // the deadline set on conn; 0 none
 	writeSet int64
@@ -77,47 +79,20 @@ type wire struct {
 	inside bool
 	// Argument and result of glance.
 	lookFn func(uintptr)
-	found  socketState
+	found  sock.State
 }
 
 // open must be called before anything else; w must not move afterwards.
 func (w *wire) open(c net.Conn) {
-	c = plainConn(c)
-	w.conn, w.raw = c, rawSocket(c)
+	c = sock.Plain(c)
+	w.conn, w.raw = c, sock.Raw(c)
 	if w.peer = w.raw; w.raw == nil {
-		w.peer = peerSocket(c)
+		w.peer = sock.Peer(c)
 	}
 	w.tryFn = w.tryRead
-	if w.below = directBelow(c); w.below != nil {
+	if w.below = sock.Below(c); w.below != nil {
 		w.tryFn = w.tryCoded
 	}
-}
-
-// plainConn looks through a wrapper that only adds addresses. A type that
-// wraps a TCP connection without touching its bytes (behind PROXY protocol,
-// say) has a method TCPConn; reading and writing then bypass the wrapper.
-func plainConn(c net.Conn) net.Conn {
-	if w, ok := c.(interface{ TCPConn() *net.TCPConn }); ok {
-		if t := w.TCPConn(); t != nil {
-			return t
-		}
-	}
-	return c
-}
-
-// peerSocket is the socket below c, whatever c does to the bytes.
-func peerSocket(c net.Conn) syscall.RawConn {
-	for range 4 {
-		if raw := rawSocket(c); raw != nil {
-			return raw
-		}
-		below, ok := c.(interface{ NetConn() net.Conn })
-		if !ok {
-			return nil
-		}
-		c = plainConn(below.NetConn())
-	}
-	return nil
 }
 
 // interrupt makes reads and writes in progress, and later ones, fail at once.
@@ -131,7 +106,7 @@ func (w *wire) interrupt() {
 func (w *wire) sever() {
 	w.interrupt()
 	if w.peer != nil {
-		_ = w.peer.Control(shutdownSocket)
+		_ = w.peer.Control(sock.Shutdown)
 	}
 }
 
@@ -238,7 +213,7 @@ func (w *wire) ask(say func() error, p []byte, from, limit int64) (int, error) {
 func (w *wire) readOnce(p []byte) (int, error) {
 	raw := w.raw
 	if w.below != nil {
-		raw = w.below.raw
+		raw = w.below.Raw()
 	}
 	if raw == nil {
 		return w.conn.Read(p)
@@ -263,7 +238,7 @@ func (w *wire) tryRead(fd uintptr) bool {
 		return w.err != nil
 	}
 	for {
-		n, err := readSocket(fd, w.p)
+		n, err := sock.Read(fd, w.p)
 		if err == nil {
 			w.n, w.err = n, nil
 			if n == 0 && len(w.p) > 0 {
@@ -271,7 +246,7 @@ func (w *wire) tryRead(fd uintptr) bool {
 			}
 			return true
 		}
-		if !wouldBlock(err) {
+		if !sock.WouldBlock(err) {
 			w.n, w.err = 0, &net.OpError{Op: "read", Net: "tcp", Addr: w.conn.RemoteAddr(), Err: err}
 			return true
 		}
@@ -289,11 +264,11 @@ func (w *wire) tryRead(fd uintptr) bool {
 
 // tryCoded is tryRead where TLS is above the socket.
 func (w *wire) tryCoded(fd uintptr) bool {
-	w.n, w.err = w.below.attempt(fd, w.conn, w.p)
+	w.n, w.err = w.below.Attempt(fd, w.conn, w.p)
 	if w.n > 0 {
 		w.err = nil // it comes again
 	}
-	return w.err == nil || !wouldBlock(w.err)
+	return w.err == nil || !sock.WouldBlock(w.err)
 }
 
 // armWrite makes sure that a write started now has at least d, and that the
@@ -324,7 +299,7 @@ const writePiece = 32 << 10
 // directly, without deadlines and locks.
 func (w *wire) write(p []byte, idle time.Duration) (written int, err error) {
 	if w.inside {
-		if written, err = writeSocket(w.fd, p); err != nil && !wouldBlock(err) {
+		if written, err = sock.Write(w.fd, p); err != nil && !sock.WouldBlock(err) {
 			return written, &net.OpError{Op: "write", Net: "tcp", Addr: w.conn.RemoteAddr(), Err: err}
 		}
 		p = p[written:]
@@ -388,29 +363,29 @@ func (w *wire) waitUntil(try func(uintptr) bool, limit int64) error {
 }
 
 // state looks at the socket without reading from it and without waiting.
-func (w *wire) state() (s socketState) {
+func (w *wire) state() (s sock.State) {
 	if w.peer == nil {
-		return socketQuiet
+		return sock.Quiet
 	}
-	if err := w.peer.Control(func(fd uintptr) { s = look(fd) }); err != nil {
-		return socketGone
+	if err := w.peer.Control(func(fd uintptr) { s = sock.Look(fd) }); err != nil {
+		return sock.Gone
 	}
 	return s
 }
 
 // glance is state for one goroutine at a time, without an allocation.
-func (w *wire) glance() socketState {
+func (w *wire) glance() sock.State {
 	if w.peer == nil {
-		return socketQuiet
+		return sock.Quiet
 	}
 	if w.lookFn == nil {
-		w.lookFn = func(fd uintptr) { w.found = look(fd) }
+		w.lookFn = func(fd uintptr) { w.found = sock.Look(fd) }
 	}
 	if err := w.peer.Control(w.lookFn); err != nil {
-		return socketGone
+		return sock.Gone
 	}
 	return w.found
 }
 
 // quiet reports whether a read would probably wait.
-func (w *wire) quiet() bool { return w.glance() == socketQuiet }
+func (w *wire) quiet() bool { return w.glance() == sock.Quiet }

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/usher-ingress/usher/pkg/egress"
-	"github.com/usher-ingress/usher/pkg/http1"
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // errDenied is a connection that was refused before it was made.
@@ -57,7 +57,7 @@ func (d *dialer) to(k Key) func(context.Context) (net.Conn, error) {
 		}
 		below := socket
 		if k.Protocol == HTTP1TLS {
-			below = http1.Direct(socket) // which knows how much of a request is on its way
+			below = sock.Direct(socket) // which knows how much of a request is on its way
 		}
 		conn, err := shake(ctx, below, config)
 		if err != nil {

@@ -12,14 +12,14 @@ import (
 
 	proxyproto "github.com/pires/go-proxyproto"
 
-	"github.com/usher-ingress/usher/pkg/http1"
+	"github.com/usher-ingress/usher/pkg/sock"
 )
 
 // handshake ends TLS, within its time limit and in the connection's own goroutine, so that a slow client delays nobody. It returns what
 // the two sides agreed to speak: asking the connection later takes room on the stack of everything that follows.
 func (s *Server) handshake(conn net.Conn, config *tls.Config) (secure *tls.Conn, protocol string, ok bool) {
 	_ = conn.SetDeadline(time.Now().Add(s.limits.Handshake + rand.N(s.limits.Handshake/8+1))) // clients that came together do not end together
-	secure = tls.Server(http1.Direct(conn), config)
+	secure = tls.Server(sock.Direct(conn), config)
 	err := secure.Handshake()
 	if err != nil {
 		s.observer.HandshakeDone(cause(err))

@@ -1,6 +1,6 @@
 //go:build race && linux
 
-package http1
+package sock
 
 import (
 	"os"
@@ -40,10 +40,10 @@ func TestRacySocket(t *testing.T) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		if racy == "read" {
-			_, _ = readSocket(uintptr(fds[0]), p)
+			_, _ = Read(uintptr(fds[0]), p)
 			return
 		}
-		_, _ = writeSocket(uintptr(fds[0]), p)
+		_, _ = Write(uintptr(fds[0]), p)
 	})
 	p[0] = 'x'
 	both.Wait()

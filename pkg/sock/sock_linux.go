@@ -1,4 +1,4 @@
-package http1
+package sock
 
 import (
 	"net"
@@ -6,10 +6,10 @@ import (
 	"unsafe"
 )
 
-// rawSocket gives access to a socket whose bytes are the connection's bytes.
+// Raw gives access to a socket whose bytes are the connection's bytes.
 // Wrappers that embed one have a SyscallConn too but may change the bytes, so
 // only the two types themselves count.
-func rawSocket(c net.Conn) syscall.RawConn {
+func Raw(c net.Conn) syscall.RawConn {
 	switch s := c.(type) {
 	case *net.TCPConn:
 		raw, err := s.SyscallConn()
@@ -25,13 +25,13 @@ func rawSocket(c net.Conn) syscall.RawConn {
 	return nil
 }
 
-// readSocket and writeSocket are system calls that cannot wait, so the
+// Read and Write are system calls that cannot wait, so the
 // scheduler is not told of them (syscall.RawSyscall): preparing to lose the
 // processor, twice for each call, costs half a microsecond, as much as the
 // kernel needs for a read. The longest of them copies one buffer.
 
-// readSocket reads what there is, or fails with EAGAIN.
-func readSocket(fd uintptr, p []byte) (int, error) {
+// Read reads what there is, or fails with EAGAIN.
+func Read(fd uintptr, p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -47,11 +47,11 @@ func readSocket(fd uintptr, p []byte) (int, error) {
 	}
 }
 
-// writeSocket writes what the socket takes without waiting.
-func writeSocket(fd uintptr, p []byte) (n int, err error) {
+// Write writes what the socket takes without waiting.
+func Write(fd uintptr, p []byte) (n int, err error) {
 	raceRead(p)
 	for n < len(p) {
-		rest := p[n:min(len(p), n+writePiece)]
+		rest := p[n:min(len(p), n+pieceSize)]
 		m, _, err := syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(rest))), uintptr(len(rest)), syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
 		if err == syscall.EINTR {
 			continue
@@ -72,21 +72,25 @@ func socketError(err syscall.Errno) error {
 	return err
 }
 
+// pieceSize is how much is written by one call.
+const pieceSize = 32 << 10
+
 // errWouldBlock is EAGAIN as an error value.
 var errWouldBlock error = syscall.EAGAIN
 
-func wouldBlock(err error) bool { return err == syscall.EAGAIN }
+// WouldBlock reports whether err says that a call would have had to wait (EAGAIN).
+func WouldBlock(err error) bool { return err == syscall.EAGAIN }
 
-// shutdownSocket ends both directions of a socket.
-func shutdownSocket(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }
+// Shutdown ends both directions of a socket.
+func Shutdown(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }
 
 // What a look at a socket, without reading from it, shows.
-type socketState int
+type State int
 
 const (
-	socketQuiet socketState = iota // open, nothing to read
-	socketReady                    // bytes wait to be read
-	socketGone                     // the peer has closed, or an error is pending
+	Quiet State = iota // open, nothing to read
+	Ready              // bytes wait to be read
+	Gone               // the peer has closed, or an error is pending
 )
 
 // States of a connection (TCP_INFO).
@@ -95,17 +99,17 @@ const (
 	tcpCloseWait = 8 // the peer has sent FIN
 )
 
-// look peeks at a socket. Like reading it cannot wait; telling the scheduler of
+// Look peeks at a socket. Like reading it cannot wait; telling the scheduler of
 // it would wake the runtime's monitor after every pause of the process.
-func look(fd uintptr) socketState {
+func Look(fd uintptr) State {
 	n, err := peek(fd)
 	switch {
 	case err == syscall.EAGAIN || err == syscall.EINTR:
-		return socketQuiet
+		return Quiet
 	case err != 0 || n == 0:
-		return socketGone
+		return Gone
 	}
-	return socketReady
+	return Ready
 }
 
 // peek reads one byte and leaves it there.
@@ -115,20 +119,20 @@ func peek(fd uintptr) (n uintptr, err syscall.Errno) {
 	return n, err
 }
 
-// resetAfterFIN reports whether the peer has reset the connection, which it
+// ResetAfterFIN reports whether the peer has reset the connection, which it
 // had ended with FIN before. A FIN is found before the error that the reset
 // left; but once somebody was told of that error, there is no telling.
-func resetAfterFIN(fd uintptr) bool {
+func ResetAfterFIN(fd uintptr) bool {
 	n, err := peek(fd)
-	return resetReceived(fd) && n == 0 && err == 0
+	return ResetReceived(fd) && n == 0 && err == 0
 }
 
-// finReceived reports whether the peer will send nothing more, even when
+// FINReceived reports whether the peer will send nothing more, even when
 // bytes are still to be read.
-func finReceived(fd uintptr) bool { return tcpState(fd) == tcpCloseWait }
+func FINReceived(fd uintptr) bool { return tcpState(fd) == tcpCloseWait }
 
-// resetReceived reports whether the peer has reset the connection.
-func resetReceived(fd uintptr) bool { return tcpState(fd) == tcpClose }
+// ResetReceived reports whether the peer has reset the connection.
+func ResetReceived(fd uintptr) bool { return tcpState(fd) == tcpClose }
 
 // tcpState is the first byte of TCP_INFO; on a big-endian machine it is not
 // found, and the peer counts as present.
@@ -140,10 +144,10 @@ func tcpState(fd uintptr) int {
 	return info & 0xff
 }
 
-// unacknowledged is how many bytes of a socket are still to be sent, or were
+// Unacknowledged is how many bytes of a socket are still to be sent, or were
 // sent and not acknowledged (SIOCOUTQ). The number stays when the peer resets
 // the connection.
-func unacknowledged(fd uintptr) int64 {
+func Unacknowledged(fd uintptr) int64 {
 	var n int32
 	if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, fd, syscall.TIOCOUTQ, uintptr(unsafe.Pointer(&n))); errno != 0 {
 		return -1
