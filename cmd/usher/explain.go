@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type explainFlags struct {
 	method  string
 	headers []string
 	client  string
+	cert    string
 	verbose bool
 	output  choice
 }
@@ -55,6 +57,7 @@ Exit codes: 0 an endpoint or a redirect answers, 1 Usher itself answers with an 
 	set.StringVarP(&f.method, "request", "X", "GET", "`method` of the request")
 	set.StringArrayVarP(&f.headers, "header", "H", nil, "header `field` of the request, 'Name: value'; may be given again")
 	set.StringVar(&f.client, "client", "", "`address` the connection comes from")
+	set.StringVar(&f.cert, "cert", "", "`file` with the certificate that the client shows, in PEM, or none; without it one that passes is taken for granted")
 	set.BoolVarP(&f.verbose, "all", "a", false, "also print the phases, and settings that have their default")
 	set.VarP(&f.output, "output", "o", "how to print")
 	return cmd
@@ -70,6 +73,9 @@ func (f *explainFlags) run(cmd *cobra.Command, target string) error {
 			return usagef("--client %q: want an IP address", f.client)
 		}
 	}
+	if err := f.show(&request); err != nil {
+		return err
+	}
 	e, err := f.explain(cmd.Context(), request)
 	if err != nil {
 		return err
@@ -83,6 +89,24 @@ func (f *explainFlags) run(cmd *cobra.Command, target string) error {
 		err = errFindings
 	}
 	return err
+}
+
+// show reads the client's certificate.
+func (f *explainFlags) show(request *explain.Request) error {
+	if f.cert == "" {
+		return nil
+	}
+	text := []byte(f.cert)
+	if f.cert != "none" {
+		var err error
+		if text, err = os.ReadFile(f.cert); err != nil {
+			return usagef("--cert: %v", err)
+		}
+	}
+	if err := request.Show(string(text)); err != nil {
+		return usagef("--cert %s: %v", f.cert, err)
+	}
+	return nil
 }
 
 func (f *explainFlags) explain(ctx context.Context, request explain.Request) (*explain.Explanation, error) {

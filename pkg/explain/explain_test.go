@@ -5,6 +5,7 @@ import (
 	"flag"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -256,5 +257,29 @@ func TestTheTargetIsAsWritten(t *testing.T) {
 		if e.Sent == nil || e.Sent.Target != target {
 			t.Errorf("%s: got %+v", target, e.Sent)
 		}
+	}
+}
+
+// TestShow: a client that shows no certificate is another question than one whose certificate passes.
+func TestShow(t *testing.T) {
+	table := world(t)
+	for shown, want := range map[string]policy.Reason{"": "", "none": policy.NoClientCertificate} {
+		r, err := explain.ParseQuery(url.Values{"url": {"https://partners.example.com/"}, "cert": {shown}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := explain.ParseQuery(r.Query()); err != nil || (back.Shown == nil) != (r.Shown == nil) {
+			t.Errorf("%q: %v after %v, %v", shown, back.Shown, r.Shown, err)
+		}
+		e, err := explain.Explain(table, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Answer.Reason != want {
+			t.Errorf("%q: got %+v, want %q", shown, e.Answer, want)
+		}
+	}
+	if _, err := explain.ParseQuery(url.Values{"url": {"https://a.test/"}, "cert": {"junk"}}); err == nil {
+		t.Error("junk is taken for a certificate")
 	}
 }

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"net/http"
@@ -50,6 +51,7 @@ const (
 	paramURL    = "url"
 	paramHeader = "header"
 	paramClient = "client"
+	paramCert   = "cert"
 )
 
 // Query is r as the query of /debug/explain. ParseQuery reads it.
@@ -66,10 +68,13 @@ func (r Request) Query() url.Values {
 	if r.Client.IsValid() {
 		q.Set(paramClient, r.Client.String())
 	}
+	if r.Shown != nil {
+		q.Set(paramCert, shownText(r.Shown))
+	}
 	return q
 }
 
-// ParseQuery reads the query of /debug/explain: url, and optionally method, client and any number of header ("Name: value").
+// ParseQuery reads the query of /debug/explain: url, and optionally method, client, cert (see Show) and any number of header ("Name: value").
 func ParseQuery(q url.Values) (Request, error) {
 	if q.Get(paramURL) == "" {
 		return Request{}, fmt.Errorf("parameter url is missing: want /debug/explain?url=https://host/path, optionally &method=, &header=Name: value, &client=ADDRESS")
@@ -83,7 +88,52 @@ func ParseQuery(q url.Values) (Request, error) {
 			return r, fmt.Errorf("parameter client %q: want an IP address", c)
 		}
 	}
+	if text := q.Get(paramCert); text != "" {
+		if err := r.Show(text); err != nil {
+			return r, fmt.Errorf("parameter cert: %w", err)
+		}
+	}
 	return r, nil
+}
+
+// noneShown stands for a client that shows no certificate.
+const noneShown = "none"
+
+// Show sets Shown to the certificates of a PEM text, or to none for "none".
+func (r *Request) Show(text string) error {
+	r.Shown = []*x509.Certificate{}
+	if text == noneShown {
+		return nil
+	}
+	for rest := []byte(text); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("want certificates in PEM: %w", err)
+		}
+		r.Shown = append(r.Shown, c)
+	}
+	if len(r.Shown) == 0 {
+		return fmt.Errorf("want certificates in PEM, or %s", noneShown)
+	}
+	return nil
+}
+
+func shownText(shown []*x509.Certificate) string {
+	if len(shown) == 0 {
+		return noneShown
+	}
+	var b strings.Builder
+	for _, c := range shown {
+		b.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+	}
+	return b.String()
 }
 
 // asked is a Request as a server would read it.

@@ -2,7 +2,9 @@ package explain
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -20,6 +22,7 @@ func (e *Explanation) Text(verbose bool) string {
 	w.clientCert(e.ClientCert)
 	if verbose {
 		w.phases(e.Phases)
+		w.sent(e.Sent)
 	}
 	w.Flush()
 	if len(e.Diagnostics) > 0 {
@@ -136,6 +139,18 @@ func (w *page) certificate(c *Certificate) {
 func (w *page) phases(steps []Step) {
 	for _, s := range steps {
 		w.line("phase "+string(s.Phase), s.Outcome)
+	}
+}
+
+func (w *page) sent(s *Sent) {
+	if s == nil {
+		return
+	}
+	w.line("sent", s.Target)
+	for _, name := range slices.Sorted(maps.Keys(s.Header)) {
+		for _, value := range s.Header[name] {
+			w.line("  field", name+": "+value)
+		}
 	}
 }
 
