@@ -70,6 +70,11 @@ func get(client *http.Client, url string) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	return readAnswer(response)
+}
+
+// readAnswer reads a response to its end.
+func readAnswer(response *http.Response) (*answer, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {

@@ -72,7 +72,7 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.ingressSelector, "ingress-selector", "", "read only Ingresses whose labels match this `selector`, such as team=shop,tier!=internal")
 	set.BoolVar(&f.secretsByName, "watch-secrets-by-name", false, "read each Secret that an Ingress names by a watch of its own, so that no right to read all Secrets is needed")
 	set.StringVar(&f.configMap, "configmap", "", "`namespace/name` of the ConfigMap with controller-wide settings")
-	set.StringVar(&f.sessionKey, "session-key-secret", "", "`namespace/name` of the Secret whose \"key\" signs session cookies (\"previous\" is accepted too); without it the key is derived from the UID of the IngressClass, or random for each process if there is none")
+	set.StringVar(&f.sessionKey, "session-key-secret", "", "`namespace/name` of the Secret whose \"key\" signs session cookies (\"previous\" is accepted too); without it the key is derived from the UID of the IngressClass, or else of the ConfigMap that --configmap names, or random for each process if there is neither")
 	set.StringVar(&f.defaultCertificate, "default-ssl-certificate", "", "`namespace/name` of the TLS Secret for names no other certificate covers")
 	set.StringVar(&f.ech, "ech-secret", "", "`namespace/name` of the Secret with keys of Encrypted Client Hello, see 'usher ech --help'")
 	set.StringVar(&f.defaultBackend, "default-backend-service", "", "`namespace/name` of the Service for requests nothing claims; without it they are answered 404")

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"math/big"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -66,4 +68,37 @@ func showChain(address string, version uint16, chain tls.Certificate) error {
 		return err
 	}
 	return nil
+}
+
+// TestLargeClientChainsTakeNoMemory: 600 handshakes with certificates of 200 kB, no two alike, and others with what is just taken, leave
+// nothing behind.
+func TestLargeClientChainsTakeNoMemory(t *testing.T) {
+	table := sites(t, nil)
+	asks := route.NewCertificateRequest([]*route.ClientCAs{route.NewClientCAs(policy.Ref{}, nil, nil)})
+	table.Hosts = route.NewHosts([]*route.Host{{Name: "a.example.com", TLS: true, Asks: asks}})
+	address := listen(t, newSelector(t, serving(table), nil))
+	const most = 8 << 20
+	before := liveHeap()
+	for size, handshakes := range map[int]int{200_000: 600, 30_000: 150} {
+		chain := clientChain(t, 1, size)
+		leaf := chain.Certificate[0]
+		for n := range handshakes {
+			binary.BigEndian.PutUint32(leaf[len(leaf)/2:], uint32(n)) // within the extension
+			if err := showChain(address, tls.VersionTLS13, chain); size > mostChain && err == nil {
+				t.Fatal("200 kB of certificates were taken")
+			}
+		}
+	}
+	if grown := int64(liveHeap()) - int64(before); grown > most {
+		t.Errorf("they left %d KiB, want at most %d", grown>>10, most>>10)
+	}
+}
+
+// liveHeap is how many bytes are in use after everything else was collected.
+func liveHeap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -20,6 +20,7 @@ type Key struct {
 	Support   Support
 	Hidden    bool   // the value is a secret, and is not shown anywhere
 	Doc       string // one sentence or two
+	exposes   string // what it does to traffic that the option is not honoured, where that may be an attack; "" otherwise
 
 	parse func(*Set, string) error
 	spoil func(*Set) // what a value leaves that cannot be used, besides Deny; may be nil
@@ -307,6 +308,9 @@ func (p *parser) unsupported(key *Key, value string, origin Origin) Problem {
 	}
 	if key.Name == "use-regex" && !isOff(value) || key.Name == "rewrite-target" {
 		p.write().RegexPaths = true
+	}
+	if key.exposes != "" {
+		problem.Error, problem.Effect = true, key.exposes
 	}
 	restricts := key.Bad == DenyAccess && !(isSwitch(key) && isOff(value))
 	if restricts && admitsEverybody(key, value) {

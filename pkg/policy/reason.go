@@ -203,7 +203,7 @@ func objectReasons() []ReasonDoc {
 		{SecretNotWritten, 0, "The certificate that ACME gave is not written to the Secret that the Ingress names; it is served all the same.", "Do what the message says; a Secret that Usher did not make is never written."},
 		{CertificateConflict, 0, "Another, older Ingress already gives this host's certificate.", "Use one Secret per host."},
 		{TrustEveryone, 0, "Forwarded headers or PROXY protocol are trusted from every client, which can then choose its own address.", "Set proxy-real-ip-cidr to the addresses of the load balancer."},
-		{RandomSessionKey, 0, "The key of session cookies was made at random at the start, since no IngressClass gives one: other replicas, and the next start, have another.", "Give all replicas one by --session-key-secret, or create the IngressClass."},
+		{RandomSessionKey, 0, "The key of session cookies was made at random at the start, since neither an IngressClass nor the controller's ConfigMap gives one: other replicas, and the next start, have another.", "Give all replicas one by --session-key-secret, or create the IngressClass or the ConfigMap that --configmap names."},
 		{BadInput, 0, "A file or document could not be read.", "Correct it as the message says; the objects before it stay in use."},
 		{CatchAllDisabled, 0, "The Ingress takes the traffic of every host, which this controller is told not to accept.", "Give the rule a host, or start Usher without --disable-catch-all."},
 		{NoConfigMap, 0, "The ConfigMap the controller was started with does not exist, so the defaults apply.", "Create it, or correct --configmap."},

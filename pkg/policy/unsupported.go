@@ -87,7 +87,7 @@ func unsupportedConfigMapKeys(later string) []Key {
 			"client-header-buffer-size large-client-header-buffers keep-alive keep-alive-requests " +
 			"upstream-keepalive-connections upstream-keepalive-time upstream-keepalive-timeout upstream-keepalive-requests " +
 			"no-auth-locations " +
-			"custom-http-errors disable-proxy-intercept-errors add-headers proxy-set-headers hide-headers " +
+			"custom-http-errors disable-proxy-intercept-errors hide-headers " +
 			"global-allowed-response-headers " +
 			"service-upstream log-format-upstream log-format-escape-json disable-access-log " +
 			"skip-access-log-urls enable-access-log-for-default-backend use-gzip gzip-level gzip-min-length gzip-types " +
@@ -96,10 +96,22 @@ func unsupportedConfigMapKeys(later string) []Key {
 			"disable-ipv6-dns enable-opentelemetry otlp-collector-host otlp-collector-port otel-service-name otel-sampler " +
 			"otel-sampler-ratio enable-ocsp use-geoip2",
 	}))
+	for _, name := range []string{"proxy-set-headers", "add-headers"} {
+		keys = append(keys, Key{ConfigMap: name, Values: "any", Scope: ScopeGlobal, Bad: UseDefault, Support: Unsupported, Doc: later, exposes: exposed(name)})
+	}
 	// These say who gets in. Until they can be honoured, nobody does.
 	return append(keys, configMapOnly(recognised(Unsupported, DenyAccess, map[string]string{
 		later: "whitelist-source-range denylist-source-range block-cidrs block-user-agents block-referers global-auth-url",
 	}))...)
+}
+
+// exposed is what ignoring header fields of a ConfigMap shows or lets through: applications may trust a request field since ingress-nginx
+// overwrites it, or removes the client's.
+func exposed(name string) string {
+	if name == "proxy-set-headers" {
+		return "applications get these request fields as the client has sent them: one that trusts any of them can be deceived by every client"
+	}
+	return "answers lack these fields; browsers do not enforce what they ask for"
 }
 
 // snippetDoc: see restriction for what closes.

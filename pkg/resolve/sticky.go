@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/usher-ingress/usher/pkg/object"
 	"github.com/usher-ingress/usher/pkg/policy"
@@ -14,8 +15,9 @@ import (
 
 // The keys of session cookies must be the same on every replica and after a restart, without anything being shared at run time. They
 // come from a Secret, where "key" signs and "previous" is accepted as well, so that a key can be rotated. Without one they are derived
-// from the UID of the IngressClass: random, fixed for its life, and known only to who may read the cluster. Where that has none, or does
-// not exist, the key is the process's own, which is reported where sessions are affected.
+// from the UID of the IngressClass: random, fixed for its life, and known only to who may read the cluster. Where that may not be read, or
+// does not exist, the UID of the controller's ConfigMap takes its place. Where neither has one, the key is the process's own, which is
+// reported where sessions are affected.
 
 // stickyKeyLeast is the shortest key that is used, in bytes.
 const stickyKeyLeast = 16
@@ -53,8 +55,9 @@ func (r *Resolver) readStickyKeys() (policy.StickyKeys, []route.Diagnostic) {
 
 // The sources of the key that is used without a Secret.
 const (
-	fromClass = "derived from the IngressClass"
-	atRandom  = "made at random by this process"
+	fromClass     = "derived from the IngressClass"
+	fromConfigMap = "derived from the controller's ConfigMap"
+	atRandom      = "made at random by this process"
 )
 
 // reportRandomKey tells of a key that no other replica has, if there are sessions. Classes of a file have no UID: once they are applied
@@ -70,7 +73,7 @@ func (r *Resolver) reportRandomKey(source string) []route.Diagnostic {
 	return []route.Diagnostic{{
 		Severity: severity, Reason: policy.RandomSessionKey,
 		Origin:  policy.Origin{Object: policy.Ref{Kind: "IngressClass", Name: r.options.IngressClass}, Field: "metadata.uid"},
-		Message: "no IngressClass with a UID is this controller's, so the key of session cookies was made at random; give one by --session-key-secret",
+		Message: "neither an IngressClass of this controller nor its ConfigMap has a UID, so the key of session cookies was made at random; give one by --session-key-secret",
 		Effect:  "each replica, and each start, has a key of its own: sessions move when a request reaches another one",
 	}}
 }
@@ -98,9 +101,16 @@ func (r *Resolver) ownSessionKey() (key []byte, source string) {
 	for _, name := range sortedKeys(r.classes.ours) {
 		if class := r.classes.known[name]; class != nil && class.UID != "" {
 			// The first by name: adding a class must not move sessions more often than it needs to.
-			sum := sha256.Sum256(fmt.Appendf(nil, "usher session cookies\x00%s\x00%s\x00", r.options.ControllerClass, class.UID))
-			return sum[:], fromClass
+			return r.derivedKey(class.UID), fromClass
 		}
 	}
+	if configMap := r.work.snapshot.ConfigMaps[r.options.ConfigMap]; configMap != nil && configMap.UID != "" {
+		return r.derivedKey(configMap.UID), fromConfigMap
+	}
 	return r.options.SessionKey, atRandom
+}
+
+func (r *Resolver) derivedKey(uid types.UID) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "usher session cookies\x00%s\x00%s\x00", r.options.ControllerClass, uid))
+	return sum[:]
 }

@@ -278,10 +278,10 @@ func fieldIn(err error) string {
 }
 
 // uid and fingerprint replace what an API server would have written, and what a dump may have kept: two copies of a dumped object
-// share its UID, and an edited one keeps its resourceVersion, so neither can be trusted in a file. An IngressClass of a file has no UID:
-// the key of session cookies is derived from it, and whoever knows the name of the class would know it.
+// share its UID, and an edited one keeps its resourceVersion, so neither can be trusted in a file. An IngressClass or a ConfigMap of a
+// file has no UID: the key of session cookies is derived from it, and whoever knows the name would know it.
 func uid(name object.Change) types.UID {
-	if name.Kind == object.IngressClass {
+	if name.Kind == object.IngressClass || name.Kind == object.ConfigMap {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(string(name.Kind) + "/" + name.Key.Namespace + "/" + name.Key.Name))
