@@ -91,6 +91,9 @@ func disagree(e *explain.Explanation, got answer) string {
 	if got.reason == string(policy.RateLimited) && slices.ContainsFunc(e.Phases, isCounted) {
 		return ""
 	}
+	if decidedByChance(e, got) {
+		return ""
+	}
 	if e.Answer.By == explain.ByEndpoint {
 		return disagreeOnRequest(e, got)
 	}
@@ -101,17 +104,25 @@ func disagree(e *explain.Explanation, got answer) string {
 	return ""
 }
 
+// decidedByChance reports whether the canary has answered where explain says that it takes a share, as an endpoint or since TLS to it is
+// broken.
+func decidedByChance(e *explain.Explanation, got answer) bool {
+	share := slices.IndexFunc(e.Phases, func(s explain.Step) bool { return strings.Contains(s.Outcome, " such requests, by ") })
+	switch {
+	case share < 0:
+		return false
+	case got.seen == nil:
+		return got.reason == string(policy.UpstreamTLSUnavailable)
+	}
+	return strings.Contains(e.Phases[share].Outcome, "the canary "+got.seen.Backend+" takes")
+}
+
 func isCounted(s explain.Step) bool { return strings.Contains(s.Outcome, "within its limits") }
 
 // disagreeOnRequest compares the request that came to an endpoint.
 func disagreeOnRequest(e *explain.Explanation, got answer) string {
 	if got.seen == nil || got.status != http.StatusOK {
 		return fmt.Sprintf("got  %+v\nwant an endpoint's", got)
-	}
-	for _, s := range e.Phases { // chance decides
-		if strings.Contains(s.Outcome, " such requests, by ") && strings.Contains(s.Outcome, "the canary "+got.seen.Backend+" takes") {
-			got.seen.Backend, got.seen.TLS = e.Backend.Name, e.Backend.Protocol == string(policy.HTTPS)
-		}
 	}
 	want := &received{Backend: e.Backend.Name, TLS: e.Backend.Protocol == string(policy.HTTPS), Target: e.Sent.Target, Host: e.Sent.Host, Header: maps.Clone(e.Sent.Header)}
 	tidy(want.Header)

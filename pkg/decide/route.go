@@ -67,7 +67,7 @@ func (d *Decision) route() bool {
 		return d.fail(policy.BadRequest)
 	}
 	d.Ask.Path = path
-	d.Match = d.Table.Lookup(d.Ask.Named, path)
+	d.Match = d.Table.Lookup(route.Query{Host: d.Ask.Named, Path: path})
 	switch {
 	case d.Match.Host == nil && path == "/healthz" && d.Request.Method == "GET": // a load balancer in front of us knows no host
 		return d.answer(policy.Answer{Status: 200})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/usher-ingress/usher/pkg/decide"
 	"github.com/usher-ingress/usher/pkg/policy"
+	"github.com/usher-ingress/usher/pkg/route"
 )
 
 // passedThrough explains a connection whose TLS is not ended here, and reports whether it is one. Then there is no request: the path is
@@ -15,7 +16,7 @@ func (x *run) passedThrough() bool {
 	if !x.asked.request.TLS || s == nil {
 		return false
 	}
-	x.Match = x.table.Lookup(server, "/")
+	x.Match = x.table.Lookup(route.Query{Host: server, Path: "/"})
 	x.describeHost()
 	if r := x.Match.Route; r != nil {
 		x.describePath(r)

@@ -55,6 +55,9 @@ func (x *run) whoAsks() {
 
 // answered is Usher's own answer: its cause, what the reason means and what to do about it.
 func (x *run) answered() {
+	if x.Rule != "" {
+		x.side()
+	}
 	a := x.Answer
 	doc := a.Reason.Explain()
 	x.out.Answer = Answer{By: ByUsher, Status: a.Status, Reason: a.Reason, Location: a.Location, Cause: x.cause()}

@@ -18,7 +18,7 @@ import (
 // passTable is a Table with one host, whose TLS is passed through to its backend.
 func passTable(addresses []string, change func(*route.Stream), options ...func(*route.Table, *route.Route)) *route.Table {
 	table := tableOf(addresses, options...)
-	root := table.Lookup("app.test", "/").Route
+	root := table.Lookup(route.Query{Host: "app.test", Path: "/"}).Route
 	s := &route.Stream{Policy: root.Policy, Origin: policy.Origin{Object: root.Ingress}}
 	if change != nil {
 		change(s)

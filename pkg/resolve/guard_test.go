@@ -138,7 +138,7 @@ func TestUpstreamTLSStays(t *testing.T) {
 
 func find(t *testing.T, table *route.Table, path string) *route.Route {
 	t.Helper()
-	m := table.Lookup("shop.example.com", path)
+	m := table.Lookup(route.Query{Host: "shop.example.com", Path: path})
 	if m.Route == nil {
 		t.Fatal(m.Reason)
 	}

@@ -161,7 +161,7 @@ func TestTooManyRules(t *testing.T) {
 	table := New(Options{WithoutClass: true}).Resolve(&object.Snapshot{Ingresses: map[object.Key]*networkingv1.Ingress{object.KeyOf(in): in}}, time.Unix(100, 0))
 	for i, want := range map[int]policy.Reason{0: "", mostPaths - 1: "", mostPaths: policy.TooManyRules, mostPaths + 1: policy.TooManyRules} {
 		host := fmt.Sprintf("h%d.example.com", i)
-		m := table.Lookup(host, "/")
+		m := table.Lookup(route.Query{Host: host, Path: "/"})
 		if m.Route == nil || m.Route.Broken != want || !m.Host.TLS {
 			t.Errorf("%s leads to %+v; want it broken by %q, with TLS", host, m.Route, want)
 		}
@@ -196,7 +196,7 @@ func TestTooManyPaths(t *testing.T) {
 		"h1.example.com/": policy.TooManyRules,
 	} {
 		host, path, _ := strings.Cut(place, "/")
-		if m := c.resolver.table.Lookup(host, "/"+path); m.Route == nil || m.Route.Broken != want || m.Route.Ingress.Name != "large" {
+		if m := c.resolver.table.Lookup(route.Query{Host: host, Path: "/" + path}); m.Route == nil || m.Route.Broken != want || m.Route.Ingress.Name != "large" {
 			t.Errorf("%s leads to %+v; want one of the Ingress itself, broken by %q", place, m.Route, want)
 		}
 	}

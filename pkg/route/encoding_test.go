@@ -30,7 +30,7 @@ func TestEncodingsOfAGuardedPath(t *testing.T) {
 			}
 			continue // a request that is refused reaches no endpoint
 		}
-		took := table.Lookup("a.test", normal).Route.Path
+		took := table.Lookup(route.Query{Host: "a.test", Path: normal}).Route.Path
 		if isBelow(read, guarded) != (took == guarded) {
 			t.Fatalf("%q: an endpoint reads %q, and the route is %s", target, read, took)
 		}

@@ -175,6 +175,12 @@ func (p *Paths) findIndexed(path string) *Route {
 	return nil
 }
 
+// Query is what a lookup may know of a request.
+type Query struct {
+	Host string // lower case, without port
+	Path string // normalised, see Normalize
+}
+
 // Match is the outcome of a lookup. Route is nil when Reason says why nothing answers.
 type Match struct {
 	Host   *Host
@@ -182,13 +188,13 @@ type Match struct {
 	Reason policy.Reason // NoHost or NoPath; "" with a Route
 }
 
-// Lookup finds what answers a request for host (lower case, no port) and path (normalised, see Normalize).
-func (t *Table) Lookup(host, path string) Match {
-	h := t.Hosts.Find(host)
+// Lookup finds what answers a request.
+func (t *Table) Lookup(q Query) Match {
+	h := t.Hosts.Find(q.Host)
 	if h == nil {
 		return t.unclaimed(nil, policy.NoHost)
 	}
-	if r := h.Paths.Find(path); r != nil {
+	if r := h.Paths.Find(q.Path); r != nil {
 		return Match{Host: h, Route: r}
 	}
 	if h.Default != nil {

@@ -26,7 +26,7 @@ func FuzzLookup(f *testing.F) {
 		}
 		hosts := parseHosts(text)
 		table := &route.Table{Hosts: route.NewHosts(hosts)}
-		got, want := table.Lookup(host, path), slowLookup(hosts, host, path)
+		got, want := table.Lookup(route.Query{Host: host, Path: path}), slowLookup(hosts, host, path)
 		if got != want {
 			t.Fatalf("%q: %s%s gives %v of %v, want %v of %v", text, host, path, got.Route, got.Host, want.Route, want.Host)
 		}
@@ -139,14 +139,14 @@ func elements(path string) []string {
 func TestDefault(t *testing.T) {
 	fallback := &route.Route{Path: "/", Type: route.Prefix}
 	table := &route.Table{Hosts: route.NewHosts([]*route.Host{{Name: "a.test"}}), Default: fallback}
-	if m := table.Lookup("b.test", "/"); m.Route != fallback || m.Host != nil {
+	if m := table.Lookup(route.Query{Host: "b.test", Path: "/"}); m.Route != fallback || m.Host != nil {
 		t.Errorf("unknown host: %+v", m)
 	}
-	if m := table.Lookup("a.test", "/"); m.Route != fallback || m.Host == nil {
+	if m := table.Lookup(route.Query{Host: "a.test", Path: "/"}); m.Route != fallback || m.Host == nil {
 		t.Errorf("known host, unknown path: %+v", m)
 	}
 	var empty route.Table
-	if m := empty.Lookup("a.test", "/"); m.Reason != policy.NoHost {
+	if m := empty.Lookup(route.Query{Host: "a.test", Path: "/"}); m.Reason != policy.NoHost {
 		t.Errorf("the zero Table: %+v", m)
 	}
 }
@@ -183,7 +183,7 @@ func TestManyPaths(t *testing.T) {
 	hosts := []*route.Host{host}
 	table := &route.Table{Hosts: route.NewHosts(hosts)}
 	for _, path := range []string{"/p7/q", "/p7/q/", "/p7/q/r/s", "/p7/qq", "/p7", "/p7/", "/", "/p999/q/r", "/p1000/q", "/x/y/z/very/long/path/of/elements"} {
-		if got, want := table.Lookup("a.test", path), slowLookup(hosts, "a.test", path); got != want {
+		if got, want := table.Lookup(route.Query{Host: "a.test", Path: path}), slowLookup(hosts, "a.test", path); got != want {
 			t.Errorf("%s gives %v, want %v", path, got.Route, want.Route)
 		}
 	}
@@ -205,7 +205,7 @@ func manyHosts() *route.Table {
 
 func TestLookupAllocatesNothing(t *testing.T) {
 	table := manyHosts()
-	if n := testing.AllocsPerRun(100, func() { table.Lookup("shop-77.example.com", "/api/v1/orders/1/items") }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { table.Lookup(route.Query{Host: "shop-77.example.com", Path: "/api/v1/orders/1/items"}) }); n != 0 {
 		t.Errorf("a lookup allocates %v times", n)
 	}
 }
@@ -222,7 +222,7 @@ func BenchmarkLookup(b *testing.B) {
 			i := 0
 			for b.Loop() {
 				i++
-				if table.Lookup(names[i%len(names)], path).Route == nil {
+				if table.Lookup(route.Query{Host: names[i%len(names)], Path: path}).Route == nil {
 					b.Fatal("no route")
 				}
 			}

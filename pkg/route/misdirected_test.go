@@ -36,7 +36,7 @@ func TestMisdirected(t *testing.T) {
 		{"", "asks.test", false},
 		{"strict.test", "unknown.test", false},
 	} {
-		if got := table.Misdirected(c.server, c.asked, table.Lookup(c.asked, "/")); got != c.want {
+		if got := table.Misdirected(c.server, c.asked, table.Lookup(Query{Host: c.asked, Path: "/"})); got != c.want {
 			t.Errorf("handshake for %q, request for %q: misdirected %t, want %t", c.server, c.asked, got, c.want)
 		}
 	}
