@@ -171,7 +171,7 @@ func mutate(s *object.Snapshot, pool []*object.Snapshot, random *rand.Rand) *obj
 	next.Changes = []object.Change{}
 	from := pool[random.IntN(len(pool))]
 	for range 1 + random.IntN(4) {
-		switch random.IntN(9) {
+		switch random.IntN(12) {
 		case 0, 1, 2:
 			change(&next, object.Ingress, &next.Ingresses, swap(from.Ingresses, random))
 		case 3:
@@ -184,6 +184,8 @@ func mutate(s *object.Snapshot, pool []*object.Snapshot, random *rand.Rand) *obj
 			mutateClasses(&next, from, random)
 		case 8:
 			mutateNamespaces(&next, random)
+		case 9, 10, 11:
+			mutateRules(&next, pool, random)
 		}
 		if random.IntN(2) == 0 {
 			from = pool[random.IntN(len(pool))]
@@ -235,6 +237,41 @@ func mutateNamespaces(s *object.Snapshot, random *rand.Rand) {
 	s.Namespaces = maps.Clone(s.Namespaces)
 	s.Namespaces[name] = namespace
 	s.Changes = append(s.Changes, object.Change{Kind: object.Namespace, Key: object.Key{Name: name}})
+}
+
+// mutateRules edits the rules of an Ingress that is there, and nothing else of it: it takes some of another's, or leaves some out.
+func mutateRules(s *object.Snapshot, pool []*object.Snapshot, random *rand.Rand) {
+	put := swap(s.Ingresses, random)
+	other := swap(pool[random.IntN(len(pool))].Ingresses, random).value
+	if put.value == nil {
+		return
+	}
+	in := put.value.DeepCopy()
+	in.ResourceVersion, in.Generation = fmt.Sprint("edit", random.Uint64()), in.Generation+1+random.Int64N(1000)
+	rules := in.Spec.Rules
+	switch random.IntN(5) {
+	case 0:
+		if other != nil {
+			rules = append(rules, other.DeepCopy().Spec.Rules...)
+		}
+	case 1:
+		rules = rules[:random.IntN(len(rules)+1)]
+	case 2:
+		slices.Reverse(rules)
+	default:
+		for i := range rules {
+			if rules[i].HTTP != nil && len(rules[i].HTTP.Paths) > 0 && random.IntN(2) == 0 {
+				p := &rules[i].HTTP.Paths[random.IntN(len(rules[i].HTTP.Paths))]
+				p.Path = []string{"/", "/a", "/a/", "/cart", "/b//c", "x", ""}[random.IntN(7)]
+				if other != nil && other.Spec.DefaultBackend != nil && random.IntN(2) == 0 {
+					p.Backend = *other.Spec.DefaultBackend
+				}
+			}
+		}
+	}
+	in.Spec.Rules = rules
+	put.value = in
+	change(s, object.Ingress, &s.Ingresses, put)
 }
 
 func mutateSlices(s *object.Snapshot, from *object.Snapshot, random *rand.Rand) {

@@ -75,31 +75,6 @@ func (r *Resolver) resolveIngresses(changed *changes) {
 	}
 }
 
-// replaceIngress puts object in place of what was known under key; nil removes it.
-func (r *Resolver) replaceIngress(key object.Key, object *networkingv1.Ingress) {
-	old := r.ingresses[key]
-	var now *ingress
-	if object != nil {
-		v := r.classes.verdict(object)
-		if old != nil && old.verdict == v && old.ending == r.isEnding(object) && sameDeclaration(old.object, object) {
-			old.object = object
-			return
-		}
-		now = r.readIngress(object, v)
-	}
-	r.options.Yield()
-	if now != nil {
-		r.ingresses[key] = now
-		r.enter(now)
-	} else {
-		delete(r.ingresses, key)
-	}
-	if old != nil {
-		r.leave(old)
-	}
-	r.work.states[key] = true
-}
-
 // sameDeclaration tells whether two versions of an Ingress differ only in what Usher does not read, such as their status.
 // The API server counts up the generation whenever the spec changes.
 func sameDeclaration(a, b *networkingv1.Ingress) bool {
@@ -111,15 +86,7 @@ func sameDeclaration(a, b *networkingv1.Ingress) bool {
 func (r *Resolver) enter(in *ingress) {
 	r.problems.replace(nil, in.diagnostics)
 	for _, h := range in.hosts {
-		host := r.hosts[h.name]
-		if host == nil {
-			host = &virtualHost{}
-			r.hosts[h.name] = host
-			r.below.add(h.name)
-		}
-		host.claims, host.owner = append(host.claims, claim{in, h}), nil
-		r.work.claimed(h.name)
-		r.options.Yield()
+		r.claim(in, h)
 	}
 	if in.catchAll {
 		r.catchAll = append(r.catchAll, in)
@@ -139,10 +106,7 @@ func (r *Resolver) enter(in *ingress) {
 func (r *Resolver) leave(in *ingress) {
 	r.problems.replace(in.diagnostics, nil)
 	for _, h := range in.hosts {
-		host := r.hosts[h.name]
-		host.claims, host.owner = slices.DeleteFunc(host.claims, func(c claim) bool { return c.ingress == in }), nil
-		r.work.claimed(h.name)
-		r.options.Yield()
+		r.unclaim(in, h)
 	}
 	if in.catchAll {
 		r.catchAll = slices.DeleteFunc(r.catchAll, func(other *ingress) bool { return other == in })

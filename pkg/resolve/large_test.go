@@ -222,6 +222,36 @@ func TestLargeIngressYields(t *testing.T) {
 	}
 }
 
+// TestOneRuleIsOneHost: of an Ingress with thousands of rules, TLS or not, a change of one makes one host anew, and allocates no more than
+// the copies of lists of pointers.
+func TestOneRuleIsOneHost(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		in := largeIngress(mostPaths, "h%d.example.com", false)
+		if !tls {
+			in.Spec.TLS = nil
+		}
+		c := newBeside(Options{}, in)
+		before := map[string]*route.Host{}
+		for _, h := range c.resolver.table.Hosts.All() {
+			before[h.Name] = h
+		}
+		next := edited(in, 7)
+		allocated := testing.AllocsPerRun(1, func() {
+			next = edited(next, 7)
+			c.put(object.KeyOf(in), next)
+		}) - testing.AllocsPerRun(1, func() { edited(next, 7) })
+		var anew []string
+		for _, h := range c.resolver.table.Hosts.All() {
+			if before[h.Name] != h {
+				anew = append(anew, h.Name)
+			}
+		}
+		if !slices.Equal(anew, []string{"h7.example.com"}) || allocated > mostPaths/10 {
+			t.Errorf("TLS %t: hosts made anew: %d, %.0f allocations", tls, len(anew), allocated)
+		}
+	}
+}
+
 // BenchmarkLarge is a change of one rule of an Ingress with 10,000, and of a small one beside it.
 func BenchmarkLarge(b *testing.B) {
 	large, small := largeIngress(mostPaths, "h%d.example.com", false), largeIngress(1, "small%d.example.com", false)

@@ -15,6 +15,7 @@ import (
 // wildcardOwner is what the names below a wildcard depend on.
 type wildcardOwner struct {
 	owner   policy.Ref
+	at      policy.Origin // what makes it the owner; Diagnostics of those names say so
 	created time.Time
 	ending  bool
 	entries bool // whether TLS entries speak of the wildcard
@@ -108,6 +109,7 @@ func (r *Resolver) markBelow(wildcard string) {
 	if owner := r.nameOwner(wildcard); owner != nil {
 		now.owner, now.created, now.ending = owner.ref, owner.object.CreationTimestamp.Time, owner.ending
 		now.own = n != nil && len(n.of(owner.ref.Namespace)) > 0
+		now.at, _ = r.ownedBy(owner, wildcard)
 	}
 	all := r.tls.wildcards[wildcard] != now
 	if r.tls.wildcards[wildcard] = now; now == (wildcardOwner{}) {
