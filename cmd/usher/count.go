@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/usher-ingress/usher/pkg/metrics"
@@ -66,10 +67,13 @@ type counter struct {
 	byHost  bool
 	last    *route.Table
 	hosts   map[metrics.Route]string // of a route that counts into the series, for each series there is
+	// into holds what the routes of a host count into, of the hosts that were looked at. Hosts are never written, so it holds for as long
+	// as the Table has that host.
+	into map[*route.Host]map[metrics.Route]bool
 }
 
 func newCounter(m *metrics.Metrics, byHost bool) *counter {
-	return &counter{metrics: m, byHost: byHost, hosts: map[metrics.Route]string{}}
+	return &counter{metrics: m, byHost: byHost, hosts: map[metrics.Route]string{}, into: map[*route.Host]map[metrics.Route]bool{}}
 }
 
 func (c *counter) publish(t *route.Table) {
@@ -97,6 +101,7 @@ func (c *counter) certificates(t *route.Table) {
 // routes drops the series that no route of t counts into any more. Each series is most likely where it was, and most routes have none,
 // having had no request yet: all routes are looked through only for the Ingresses of series that are not.
 func (c *counter) routes(t *route.Table) {
+	maps.DeleteFunc(c.into, func(h *route.Host, _ map[metrics.Route]bool) bool { return t.Hosts.Find(h.Name) != h })
 	moved := map[object.Key]bool{}
 	c.metrics.Routes(func(s metrics.Route) {
 		host, known := c.hosts[s]
@@ -129,13 +134,24 @@ func (c *counter) routes(t *route.Table) {
 	})
 }
 
-// counts tells whether requests that a host answers, or that no host claims, may be counted into s.
+// counts reports whether requests that a host answers, or that no host claims, may be counted into s.
 func (c *counter) counts(t *route.Table, host *route.Host, s metrics.Route) bool {
-	found := false
-	find := func(r *route.Route) { found = found || r != nil && slices.Contains(c.series(t, r), s) }
-	find(t.Default)
-	eachRoute(host, find)
-	return found
+	if t.Default != nil && slices.Contains(c.series(t, t.Default), s) {
+		return true
+	}
+	into := c.into[host]
+	if into == nil && host != nil {
+		into = map[metrics.Route]bool{}
+		eachRoute(host, func(r *route.Route) {
+			if r != nil {
+				for _, s := range c.series(t, r) {
+					into[s] = true
+				}
+			}
+		})
+		c.into[host] = into
+	}
+	return into[s]
 }
 
 // series are those that requests of a route are counted into: by its backend, its canary's, or none if they end before one is picked.
