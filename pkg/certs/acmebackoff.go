@@ -149,8 +149,8 @@ func (b *backoff) load(ctx context.Context, key string) (attempts, error) {
 		return attempts{}, err
 	}
 	var a attempts
-	if err := json.Unmarshal(text, &a); err != nil {
-		return attempts{}, nil
+	if json.Unmarshal(text, &a) != nil {
+		a = attempts{} // what cannot be read says nothing, and is written anew
 	}
 	return a, nil
 }

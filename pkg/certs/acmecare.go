@@ -192,8 +192,9 @@ func (i *Issuer) happened(ctx context.Context, event string, data map[string]any
 			err = certmagic.ErrNoRetry{Err: err}
 		}
 	case "cert_failed":
-		failed, _ := data["error"].(error)
-		if failed == nil || ctx.Err() != nil { // this process ends, or the name is not wanted any more
+		unwanted := ctx.Err() != nil
+		failed, ok := data["error"].(error)
+		if !ok || unwanted { // this process ends, or the name is not wanted any more
 			return nil
 		}
 		i.failed(ctx, name, failed)

@@ -76,7 +76,10 @@ type tcpConn = net.TCPConn
 // TCPConn is the socket, for Plain and who else looks for one.
 func (d *Conn) TCPConn() *net.TCPConn { return d.tcpConn }
 
-func (d *Conn) LocalAddr() net.Addr  { return d.given.LocalAddr() }
+// LocalAddr is that of the connection which Direct was given.
+func (d *Conn) LocalAddr() net.Addr { return d.given.LocalAddr() }
+
+// RemoteAddr is likewise, so that it is the client's behind PROXY protocol.
 func (d *Conn) RemoteAddr() net.Addr { return d.given.RemoteAddr() }
 
 // transfer is one read or write at a time: arguments and results of try.

@@ -84,9 +84,10 @@ func WouldBlock(err error) bool { return err == syscall.EAGAIN }
 // Shutdown ends both directions of a socket.
 func Shutdown(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }
 
-// What a look at a socket, without reading from it, shows.
+// State is what a look at a socket, without reading from it, shows.
 type State int
 
+// The states.
 const (
 	Quiet State = iota // open, nothing to read
 	Ready              // bytes wait to be read

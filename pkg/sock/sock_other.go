@@ -11,8 +11,10 @@ import (
 // connections keep a little more memory, a dead upstream connection is found
 // by using it, and nothing is spliced.
 
+// State is what a look at a socket shows.
 type State int
 
+// The states.
 const (
 	Quiet State = iota
 	Ready

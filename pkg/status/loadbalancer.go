@@ -129,7 +129,7 @@ func (w *Writer) found(ctx context.Context) ([]networkingv1.IngressLoadBalancerI
 	}
 	service, err := w.options.Client.CoreV1().Services(named.Namespace).Get(ctx, named.Name, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("Service %s: %w", named, err)
+		return nil, fmt.Errorf("the Service %s: %w", named, err)
 	}
 	return addressesOf(service), nil
 }

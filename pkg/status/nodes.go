@@ -16,6 +16,7 @@ import (
 // NodeAddresses say which addresses of the nodes are published.
 type NodeAddresses string
 
+// Which addresses they are.
 const (
 	NoNodes  NodeAddresses = ""         // none
 	External NodeAddresses = "external" // the external ones, of a node without any the internal ones, as ingress-nginx has it
@@ -57,7 +58,7 @@ func (w *Writer) replicas(ctx context.Context) ([]corev1.Pod, error) {
 	}
 	list, err := pods.List(ctx, metav1.ListOptions{LabelSelector: likeness(own.Labels).String()})
 	if err != nil {
-		return nil, fmt.Errorf("Pods of the replicas: %w", err)
+		return nil, fmt.Errorf("the Pods of the replicas: %w", err)
 	}
 	return slices.DeleteFunc(list.Items, func(p corev1.Pod) bool { return p.DeletionTimestamp != nil || !isReady(&p) }), nil
 }
