@@ -192,12 +192,9 @@ func (i *Issuer) happened(ctx context.Context, event string, data map[string]any
 			err = certmagic.ErrNoRetry{Err: err}
 		}
 	case "cert_failed":
-		unwanted := ctx.Err() != nil
-		failed, ok := data["error"].(error)
-		if !ok || unwanted { // this process ends, or the name is not wanted any more
+		if !i.failed(ctx, name, data["error"]) {
 			return nil
 		}
-		i.failed(ctx, name, failed)
 	case "cert_obtained":
 		i.obtained(ctx, name)
 	case "cached_managed_cert", "cert_ocsp_revoked":
@@ -209,10 +206,16 @@ func (i *Issuer) happened(ctx context.Context, event string, data map[string]any
 	return err
 }
 
-func (i *Issuer) failed(ctx context.Context, name string, err error) {
+// failed notes that an order failed; false if it was ended: this process ends, or the name is not wanted any more.
+func (i *Issuer) failed(ctx context.Context, name string, why any) bool {
+	err, ok := why.(error)
+	if !ok || ctx.Err() != nil {
+		return false
+	}
 	later := i.backoff.fail(ctx, name, err)
 	i.note(name, later)
 	i.options.Log.Warn("an order of ACME failed", zap.String("name", name), zap.Int("failures", later.Failures), zap.Time("next", later.Next), zap.Error(err))
+	return true
 }
 
 func (i *Issuer) obtained(ctx context.Context, name string) {
