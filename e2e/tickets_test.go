@@ -42,7 +42,7 @@ func TestSessionTickets(t *testing.T) {
 	}
 }
 
-// handshake makes a connection with one request, and tells whether it resumed a
+// handshake makes a connection with one request, and reports whether it resumed a
 // session.
 func (u *usher) handshake(config *tls.Config) (resumed bool, err error) {
 	conn, err := tls.Dial("tcp", u.address+":443", config)

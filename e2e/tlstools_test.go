@@ -169,7 +169,7 @@ func TestOpenSSL(t *testing.T) {
 	}
 }
 
-// groupIsKnown tells whether this OpenSSL has a key exchange; those before 3.5
+// groupIsKnown reports whether this OpenSSL has a key exchange; those before 3.5
 // have no post-quantum ones, and Go's own client shows them in pkg/certs.
 func groupIsKnown(t *testing.T, openssl, name string) bool {
 	t.Helper()

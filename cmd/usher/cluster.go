@@ -68,7 +68,7 @@ func newStatus(f *serveFlags, client status.API, o status.Options) (*status.Writ
 	return writer, nil
 }
 
-// leads tells whether this replica is the one that writes.
+// leads reports whether this replica is the one that writes.
 func (c *cluster) leads() bool { return c.status != nil && c.status.Leader() }
 
 // tickets shares the keys of session tickets with the other replicas, if there are any. Beside another controller, with

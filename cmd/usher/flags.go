@@ -87,7 +87,7 @@ func (f *objectFlags) register(set *pflag.FlagSet) {
 	set.StringVar(&f.zone, "zone", "", "`zone` this Usher runs in; endpoints hinted for it are preferred")
 }
 
-// adopts tells whether this Usher takes over the IngressClasses of ingress-nginx.
+// adopts reports whether this Usher takes over the IngressClasses of ingress-nginx.
 func (f *objectFlags) adopts() bool { return f.controllerClass == nginxController }
 
 // check reports the first flag whose value cannot be used.

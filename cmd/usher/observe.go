@@ -116,7 +116,7 @@ func (t *teller) publish(table *route.Table) {
 	t.since, t.begun = now, true
 }
 
-// sameList tells whether a and b are one slice; a Table shares what did not change with the one before it.
+// sameList reports whether a and b are one slice; a Table shares what did not change with the one before it.
 func sameList(a, b []route.Diagnostic) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }

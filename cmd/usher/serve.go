@@ -260,7 +260,7 @@ func (s *service) run(stop *stopper) error {
 // lastLines is how long the reader of the access log has at least for the rest of it.
 const lastLines = time.Second
 
-// drain ends serving with manners. When the delay is half over, and load balancers have most likely noticed, clients are asked to
+// drain shuts the server down gracefully. When the delay is half over, and load balancers have most likely noticed, clients are asked to
 // connect anew. It returns when nothing is in flight any more, or when time is up.
 func (s *service) drain(stop *stopper) error {
 	s.draining.Store(true)

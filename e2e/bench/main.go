@@ -98,7 +98,7 @@ func parseFlags(args []string) (options, error) {
 	return opt, nil
 }
 
-// complete tells whether a run is fit to replace RESULTS.md: every scenario and proxy, in full length.
+// complete reports whether a run is fit to replace RESULTS.md: every scenario and proxy, in full length.
 func (o options) complete() bool {
 	return o.scenarios == "" && o.proxies == "" && o.rounds >= 5 && o.duration >= 3*time.Second && o.hosts >= 10000 && o.idle >= 10000
 }

@@ -131,7 +131,7 @@ func (t *target) addedHeaders(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
-// logged tells whether the access log has anything in it.
+// logged reports whether the access log has anything in it.
 func (t *target) logged() bool {
 	for _, name := range []string{"stdout", "stderr", "access.log"} {
 		if info, err := os.Stat(filepath.Join(t.process.dir, name)); err == nil && info.Size() > 0 {

@@ -25,7 +25,7 @@ type World interface {
 	Apply(ctx context.Context, namespace string, objects []*unstructured.Unstructured) error
 	// Clear removes the namespace.
 	Clear(ctx context.Context, namespace string) error
-	// Exposed tells whether the status of an Ingress names an address; known
+	// Exposed reports whether the status of an Ingress names an address; known
 	// is false in a world without status.
 	Exposed(ctx context.Context, namespace, ingress string) (exposed, known bool, err error)
 }

@@ -54,7 +54,7 @@ func (p Pod) Command() *exec.Cmd {
 	return cmd
 }
 
-// IsPod tells whether this process is to be a Pod.
+// IsPod reports whether this process is to be a Pod.
 func IsPod() bool { return os.Getenv(PodVariable) != "" }
 
 // RunPod is the main function of a Pod's process; it returns its exit status.

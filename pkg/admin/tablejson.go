@@ -145,7 +145,7 @@ func (c jsonCertificate) remaining() string {
 	return fmt.Sprintf("%d days", int(c.left.Hours()/24))
 }
 
-// soon tells whether somebody should look: an automatic renewal would have come by now.
+// soon reports whether somebody should look: an automatic renewal would have come by now.
 func (c jsonCertificate) soon() bool { return c.left < 14*24*time.Hour }
 
 // certificatesJSON lists the certificates in use, the one that expires first on top.

@@ -31,7 +31,7 @@ func columns(w http.ResponseWriter, lines func(io.Writer)) {
 	_ = t.Flush()
 }
 
-// wantsJSON tells whether a program asks. A browser and curl do not name JSON.
+// wantsJSON reports whether a program asks. A browser and curl do not name JSON.
 func wantsJSON(r *http.Request) bool {
 	return r.FormValue("format") == "json" || strings.Contains(r.Header.Get("Accept"), "application/json")
 }

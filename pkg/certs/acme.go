@@ -27,7 +27,7 @@ type ACMEOptions struct {
 	EAB     *acme.EAB  // for the first CA; may be nil
 	DNS     *DNSUpdate // how DNS-01 is answered; nil: not at all, so that there are no wildcards
 
-	// Secrets are where certificates are written besides, for the Ingresses that name a Secret; nil: nowhere. Leads tells whether
+	// Secrets are where certificates are written besides, for the Ingresses that name a Secret; nil: nowhere. Leads reports whether
 	// this replica is the one that writes.
 	Secrets func(namespace string) Secrets
 	Leads   func() bool
@@ -146,7 +146,7 @@ func (i *Issuer) configFor(name string) *certmagic.Config {
 
 func isWildcard(name string) bool { return strings.HasPrefix(name, "*") }
 
-// asksACME tells whether any CA wants a challenge answered.
+// asksACME reports whether any CA wants a challenge answered.
 func (i *Issuer) asksACME() bool { return len(i.http) > 0 }
 
 // Root is the certificate of the internal CA, as PEM, for clients to trust. It is nil where there is no such CA.

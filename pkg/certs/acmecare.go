@@ -26,7 +26,7 @@ func (i *Issuer) Use(t *route.Table) {
 }
 
 // manage begins with names that are new and ends with those that are gone. What was issued for those stays in the storage.
-// It tells whether anything changed.
+// It reports whether anything changed.
 func (i *Issuer) manage(wanted []route.ACMEName) (changed bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -147,7 +147,7 @@ func (i *Issuer) load(ctx context.Context, config *certmagic.Config, name string
 	return false, errors.New("the stored certificate cannot be read; the log says why")
 }
 
-// stored tells whether the storage has the certificate of a name from any of the CAs.
+// stored reports whether the storage has the certificate of a name from any of the CAs.
 func stored(ctx context.Context, config *certmagic.Config, name string) (bool, error) {
 	for _, issuer := range config.Issuers {
 		key := issuer.IssuerKey()

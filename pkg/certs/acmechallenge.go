@@ -15,7 +15,7 @@ import (
 	"github.com/usher-ingress/usher/pkg/route"
 )
 
-// manages tells whether name is one that a CA may ask about.
+// manages reports whether name is one that a CA may ask about.
 func (i *Issuer) manages(name string) bool { return (*i.known.Load())[name] }
 
 // Answer answers HTTP-01 challenges (RFC 8555 section 8.3) for names it manages, whichever replica ordered, and hands on everything

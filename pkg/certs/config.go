@@ -115,7 +115,7 @@ func (s *Selector) unwrapSession(ticket []byte, state tls.ConnectionState) (*tls
 	return session, nil
 }
 
-// marked tells whether a session was made with this among its extra fields.
+// marked reports whether a session was made with this among its extra fields.
 func marked(session *tls.SessionState, mark []byte) bool {
 	return slices.ContainsFunc(session.Extra, func(extra []byte) bool { return bytes.Equal(extra, mark) })
 }

@@ -168,7 +168,7 @@ func TestSecretsAreWritten(t *testing.T) {
 	}
 }
 
-// isPair tells whether the Secret is a usable one with the certificate, and ours.
+// isPair reports whether the Secret is a usable one with the certificate, and ours.
 func isPair(s *secretStore, name string, c *route.Certificate) bool {
 	found, err := s.Get(context.Background(), name, getOptions)
 	if err != nil || found.Type != corev1.SecretTypeTLS || found.Annotations[hostAnnotation] != c.Names[0] {

@@ -56,7 +56,7 @@ func (f fence) String() string {
 	return f.lease + "/" + strconv.Itoa(int(f.count))
 }
 
-// before tells whether what was written under other came from a later holder of the same lock.
+// before reports whether what was written under other came from a later holder of the same lock.
 func (f fence) before(other string) bool {
 	lease, count, ok := strings.Cut(other, "/")
 	n, err := strconv.Atoi(count)
@@ -140,7 +140,7 @@ func (s *ClusterStorage) tryLock(ctx context.Context, name string, seen *watched
 	return true, nil
 }
 
-// free tells whether nobody holds the Lease: it was released, or not renewed for its term.
+// free reports whether nobody holds the Lease: it was released, or not renewed for its term.
 func (w *watched) free(l *coordinationv1.Lease) bool {
 	if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity == "" {
 		return true

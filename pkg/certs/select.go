@@ -96,7 +96,7 @@ func (s *Selector) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate,
 	return chosen.TLS, nil
 }
 
-// rejects tells whether a name without a certificate of its own is one to refuse. A host whose certificate is missing is not: its
+// rejects reports whether a name without a certificate of its own is one to refuse. A host whose certificate is missing is not: its
 // clients are to see an error that names the host.
 func rejects(t *route.Table, name string) bool {
 	if t == nil || t.Policy == nil || !t.Policy.RejectHandshake {

@@ -210,7 +210,7 @@ func (s *ClusterStorage) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// Exists tells whether key is there, as a value or a folder.
+// Exists reports whether key is there, as a value or a folder.
 func (s *ClusterStorage) Exists(ctx context.Context, key string) bool {
 	_, err := s.Stat(ctx, key)
 	return err == nil

@@ -19,7 +19,7 @@ type TicketOptions struct {
 	Client    corev1client.SecretsGetter // nil: nowhere, every process has its own
 	Namespace string
 	Name      string // of the Secret
-	// Leads tells whether this replica is the one that writes.
+	// Leads reports whether this replica is the one that writes.
 	Leads func() bool
 	// Set takes the keys into use: Selector.SetTicketKeys.
 	Set func([][32]byte)

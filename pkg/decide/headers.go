@@ -203,7 +203,7 @@ func (d *Decision) sift() (came cameWith) {
 	return came
 }
 
-// claimsForwarding tells whether a field says what a proxy in front of us did, beyond those that Usher says itself: X-Forwarded-Prefix,
+// claimsForwarding reports whether a field says what a proxy in front of us did, beyond those that Usher says itself: X-Forwarded-Prefix,
 // -Ssl, -User and their kin, and Forwarded (RFC 7239). Applications believe these, so a stranger's word does not reach them.
 func claimsForwarding(name string) bool {
 	return strings.HasPrefix(name, "X-Forwarded-") || name == "Forwarded"

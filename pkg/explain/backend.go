@@ -101,7 +101,7 @@ func (x *run) diagnostics() {
 	}
 }
 
-// concerns tells whether d is about what this request met. Of the Ingress, that is everything but its other paths.
+// concerns reports whether d is about what this request met. Of the Ingress, that is everything but its other paths.
 func (x *run) concerns(d route.Diagnostic) bool {
 	o := d.Origin.Object
 	if r := x.Match.Route; r != nil && o == r.Ingress {

@@ -59,7 +59,7 @@ const (
 	ByUsher    = "usher"
 )
 
-// Failed tells whether Usher itself answers with a 4xx or 5xx.
+// Failed reports whether Usher itself answers with a 4xx or 5xx.
 func (a Answer) Failed() bool { return a.By == ByUsher && a.Status >= 400 }
 
 // Step is one phase and what came of it; a phase that was not reached is not listed.

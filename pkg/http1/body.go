@@ -172,7 +172,7 @@ func forbiddenTrailer(id fieldID, name string) bool {
 	return false
 }
 
-// ForbiddenTrailer tells whether a field, by its canonical name, is one that is
+// ForbiddenTrailer reports whether a field, by its canonical name, is one that is
 // never taken from a trailer section.
 func ForbiddenTrailer(name string) bool { return forbiddenTrailer(lookupName(name), name) }
 

@@ -68,7 +68,7 @@ func appendStatus(b []byte, status int) []byte {
 	return strconv.AppendInt(append(b, 0x08, 3), int64(status), 10)
 }
 
-// sendable tells whether a field may be sent: one that belongs to a
+// sendable reports whether a field may be sent: one that belongs to a
 // connection may not, and one that would not be a field is left out.
 func sendable(name string) bool {
 	switch name {

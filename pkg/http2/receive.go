@@ -55,7 +55,7 @@ func (c *conn) receivePriority(f frame) error {
 	return c.resetByClient(f.stream, code, kind)
 }
 
-// neverOpened tells whether a stream is idle: frames on it, but for HEADERS and
+// neverOpened reports whether a stream is idle: frames on it, but for HEADERS and
 // PRIORITY, end the connection (RFC 9113 section 5.1). The lock is held.
 func (c *conn) neverOpened(id uint32) bool { return id > max(c.last, c.ignored) || id%2 == 0 }
 
@@ -164,7 +164,7 @@ func (c *conn) giveBack(b *body, n int) {
 	}
 }
 
-// resetByUs tells whether frames on a closed stream may have crossed our
+// resetByUs reports whether frames on a closed stream may have crossed our
 // RST_STREAM, or the GOAWAY that says that the stream is not looked at.
 func (c *conn) resetByUs(id uint32) bool {
 	if id > c.last {

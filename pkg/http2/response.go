@@ -143,7 +143,7 @@ func (w *response) isTrailer() func(string) bool {
 	}
 }
 
-// bodiless tells whether the answer has no body, whatever the handler writes.
+// bodiless reports whether the answer has no body, whatever the handler writes.
 func (w *response) bodiless() bool {
 	return w.st.req.Method == http.MethodHead || w.status == http.StatusNoContent || w.status == http.StatusNotModified
 }

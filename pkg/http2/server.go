@@ -22,7 +22,7 @@ type Server struct {
 	// with status before Handler sees it, and may set fields of the answer.
 	// Nil: no body.
 	ErrorHandler func(h http.Header, r *http.Request, status int, reason string) []byte
-	// Patient tells whether the body of a request may pause for as long as the
+	// Patient reports whether the body of a request may pause for as long as the
 	// client likes. Nil: none may, see Timeouts.BodyIdle.
 	Patient func(r *http.Request) bool
 	// PanicHandler is told of a Handler's panic, other than

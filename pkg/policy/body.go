@@ -12,7 +12,7 @@ type Body struct {
 
 func defaultBody() Body { return Body{MaxSize: 1 << 20, BufferSize: 1 << 20} }
 
-// TooLarge tells whether a declared Content-Length (-1: unknown) is over the limit.
+// TooLarge reports whether a declared Content-Length (-1: unknown) is over the limit.
 func (b *Body) TooLarge(length int64) bool { return b.MaxSize > 0 && length > b.MaxSize }
 
 func bodyKeys() []Key {

@@ -28,7 +28,7 @@ type Fields interface{ Get(name string) string }
 // ByWeight is the rule that asks chance.
 const ByWeight = "weight"
 
-// Picks tells whether a request goes to the canary, and which rule said so. chance is uniform in [0, 1).
+// Picks reports whether a request goes to the canary, and which rule said so. chance is uniform in [0, 1).
 func (c *Canary) Picks(h Fields, chance float64) (canary bool, rule string) {
 	if c.Header != "" {
 		if picked, decided := c.byHeader(h.Get(c.Header)); decided {

@@ -41,7 +41,7 @@ const (
 
 func defaultClientCert() ClientCert { return ClientCert{Verify: VerifyOn, Depth: 1} }
 
-// Wanted tells whether anything was configured, be it badly.
+// Wanted reports whether anything was configured, be it badly.
 func (c *ClientCert) Wanted() bool { return c.Secret.Name != "" || c.Bad }
 
 // Verdict is what became of a client's certificate.

@@ -33,7 +33,7 @@ func defaultForwarded() Forwarded {
 	}
 }
 
-// Trusts tells whether a peer's forwarded headers may be believed at all.
+// Trusts reports whether a peer's forwarded headers may be believed at all.
 func (f *Forwarded) Trusts(peer netip.Addr) bool {
 	return (f.Use || f.RealIP) && f.inTrusted(peer.Unmap())
 }
@@ -47,15 +47,15 @@ func (f *Forwarded) ProxyHeader(peer netip.Addr) time.Duration {
 	return f.ProxyTimeout
 }
 
-// Believes tells whether a peer is one of those whose word about the client counts.
+// Believes reports whether a peer is one of those whose word about the client counts.
 func (f *Forwarded) Believes(peer netip.Addr) bool { return f.inTrusted(peer.Unmap()) }
 
-// TrustsEveryone tells whether any client can choose its own address: headers are believed and nobody said from whom.
+// TrustsEveryone reports whether any client can choose its own address: headers are believed and nobody said from whom.
 func (f *Forwarded) TrustsEveryone() bool {
 	return (f.Use || f.RealIP || f.ProxyProtocol) && f.BelievesEveryone()
 }
 
-// BelievesEveryone tells whether nobody said whose word counts.
+// BelievesEveryone reports whether nobody said whose word counts.
 func (f *Forwarded) BelievesEveryone() bool {
 	return slices.ContainsFunc(f.Trusted, func(p netip.Prefix) bool { return p.Bits() == 0 })
 }

@@ -350,7 +350,7 @@ func (p *parser) deniedEffect() string {
 	return "every path of every Ingress answers 503"
 }
 
-// isOff tells whether a value switches a restriction off, so that not honouring it opens nothing.
+// isOff reports whether a value switches a restriction off, so that not honouring it opens nothing.
 func isOff(value string) bool {
 	switch strings.ToLower(value) {
 	case "false", "f", "0", "off":

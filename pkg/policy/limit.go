@@ -20,7 +20,7 @@ type Limit struct {
 
 func defaultLimit() Limit { return Limit{BurstMultiplier: 5, RateStatus: 503, ConnStatus: 503} }
 
-// Applies tells whether there is any limit for this client.
+// Applies reports whether there is any limit for this client.
 func (l *Limit) Applies(client netip.Addr) bool {
 	if l.Connections == 0 && l.RPS == 0 && l.RPM == 0 {
 		return false

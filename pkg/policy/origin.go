@@ -21,7 +21,7 @@ type Origin struct {
 	Field  string `json:"field"` // "spec.rules[0].http.paths[1]", "metadata.annotations[...]", "data[hsts]"
 }
 
-// IsDefault tells whether nobody wrote the value.
+// IsDefault reports whether nobody wrote the value.
 func (o Origin) IsDefault() bool { return o.Object == Ref{} }
 
 // String is "Kind namespace/name field", or "default".

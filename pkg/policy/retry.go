@@ -28,7 +28,7 @@ type Answers uint8
 // answers are those statuses, each at the place of its bit.
 var answers = [...]int{403, 404, 429, 500, 502, 503, 504}
 
-// Has tells whether status is in the set.
+// Has reports whether status is in the set.
 func (a Answers) Has(status int) bool {
 	for i, s := range answers {
 		if s == status {
@@ -38,7 +38,7 @@ func (a Answers) Has(status int) bool {
 	return false
 }
 
-// Failed tells whether a listed answer says that its endpoint does not do its part: nginx takes 403 and 404 for the application's word.
+// Failed reports whether a listed answer says that its endpoint does not do its part: nginx takes 403 and 404 for the application's word.
 func Failed(status int) bool { return status != 403 && status != 404 }
 
 // Failure is what became of a try, as far as another one depends on it.
@@ -54,7 +54,7 @@ const (
 
 func defaultRetry() Retry { return Retry{Error: true, Timeout: true, Tries: 3} }
 
-// Idempotent tells whether a method may be repeated by its definition (RFC 9110 section 9.2.2).
+// Idempotent reports whether a method may be repeated by its definition (RFC 9110 section 9.2.2).
 func Idempotent(method string) bool {
 	switch method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
@@ -63,12 +63,12 @@ func Idempotent(method string) bool {
 	return false
 }
 
-// Repeats tells whether a method may be sent again although an endpoint may have worked on it.
+// Repeats reports whether a method may be sent again although an endpoint may have worked on it.
 func (p *Retry) Repeats(method string) bool {
 	return p.NonIdempotent || p.everyMethod || Idempotent(method)
 }
 
-// Allows tells whether a request may be tried again after a failure. processed says that the endpoint may have seen it.
+// Allows reports whether a request may be tried again after a failure. processed says that the endpoint may have seen it.
 func (p *Retry) Allows(method string, processed bool, after Failure) bool {
 	if p.Off {
 		return false

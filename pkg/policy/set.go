@@ -102,7 +102,7 @@ func (s *Set) Settings() []Setting {
 	return out
 }
 
-// Wrote tells whether somebody wrote the option of this name, also if the value is the default.
+// Wrote reports whether somebody wrote the option of this name, also if the value is the default.
 func (s *Set) Wrote(name string) bool {
 	return slices.ContainsFunc(s.settings, func(w Setting) bool { return w.Key.Name == name })
 }

@@ -69,7 +69,7 @@ func (k StickyKeys) PodToken(backend, identity string) string {
 	return t.String()
 }
 
-// IsPod tells whether text names the Pod with this identity, under any key. The comparison takes constant time.
+// IsPod reports whether text names the Pod with this identity, under any key. The comparison takes constant time.
 func (k StickyKeys) IsPod(text, backend, identity string) bool {
 	var t token
 	if !t.read(text) {

@@ -61,7 +61,7 @@ func unsupportedKeys() []Key {
 	})...)
 }
 
-// admitsEverybody tells whether an option is a list of who gets in that has every address, so that not honouring it opens nothing.
+// admitsEverybody reports whether an option is a list of who gets in that has every address, so that not honouring it opens nothing.
 // cert-manager gives such a one to the Ingresses by which it proves that a host is yours, lest a global list close them.
 func admitsEverybody(key *Key, value string) bool {
 	switch key.ID() {

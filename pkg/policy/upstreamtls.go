@@ -25,7 +25,7 @@ func defaultUpstreamTLS() UpstreamTLS {
 	return UpstreamTLS{Depth: 1, Min: t.Min, Max: t.Max}
 }
 
-// Wanted tells whether anything was configured, be it badly.
+// Wanted reports whether anything was configured, be it badly.
 func (u *UpstreamTLS) Wanted() bool { return u.Secret.Name != "" || u.Bad }
 
 func upstreamTLSKeys() []Key {

@@ -208,5 +208,5 @@ func TestWatchCostsNothing(t *testing.T) {
 	}
 }
 
-// admitted tells whether an endpoint that is alone would be chosen.
+// admitted reports whether an endpoint that is alone would be chosen.
 func admitted(e *Endpoint) bool { return (&Candidates{Endpoints: []*Endpoint{e}}).Sound(0) }

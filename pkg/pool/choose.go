@@ -29,7 +29,7 @@ func (c *Candidates) now() time.Duration {
 	return c.at
 }
 
-// admits tells whether endpoint i may be chosen. roll is uniform and decides for endpoints that are warming up; strict also passes
+// admits reports whether endpoint i may be chosen. roll is uniform and decides for endpoints that are warming up; strict also passes
 // over the ejected.
 func (c *Candidates) admits(i int, roll uint32, strict bool) bool {
 	e := c.Endpoints[i]
@@ -159,12 +159,12 @@ func preferredOfMany(key uint64, seeds []uint64) int {
 	return best
 }
 
-// Sound tells whether endpoint i may be chosen: it was not tried, is not full, not ejected and not unwell.
+// Sound reports whether endpoint i may be chosen: it was not tried, is not full, not ejected and not unwell.
 func (c *Candidates) Sound(i int) bool {
 	return c.admits(i, 0, false) && c.well(c.Endpoints[i])
 }
 
-// well tells whether an endpoint is to get requests: its check finds it well, and it is not ejected, or its time is over and no probe is
+// well reports whether an endpoint is to get requests: its check finds it well, and it is not ejected, or its time is over and no probe is
 // under way.
 func (c *Candidates) well(e *Endpoint) bool {
 	if e.unwell.Load() {

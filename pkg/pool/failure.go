@@ -39,7 +39,7 @@ type Error struct {
 	Err                            error
 }
 
-// Unused tells whether the request met a kept connection that the endpoint had closed, or was closing, without an answer. That says
+// Unused reports whether the request met a kept connection that the endpoint had closed, or was closing, without an answer. That says
 // nothing bad about the endpoint, which has most likely never looked at the request. Only Unread says that it has not.
 func (e *Error) Unused() bool { return e.Reused && !e.Received && e.Cause == Reset }
 

@@ -72,7 +72,7 @@ func (e *Endpoint) restore() {
 	e.ejected.Store(0)
 }
 
-// warm tells whether an endpoint that is new gets this request: its share grows evenly from a tenth to the whole.
+// warm reports whether an endpoint that is new gets this request: its share grows evenly from a tenth to the whole.
 func (e *Endpoint) warm(now, slowStart time.Duration, roll uint32) bool {
 	age := now - e.since
 	if age >= slowStart {
@@ -118,7 +118,7 @@ func (e *Endpoint) expected(now time.Duration) (seconds float64, known bool) {
 	return average * math.Exp(-float64(now-touched)/float64(forgetting)), true
 }
 
-// sooner tells whether a is expected to answer one more request at least as soon as b.
+// sooner reports whether a is expected to answer one more request at least as soon as b.
 func sooner(a, b *Endpoint, now time.Duration) bool {
 	ofA, knownA := a.expected(now)
 	ofB, knownB := b.expected(now)

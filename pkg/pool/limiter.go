@@ -67,7 +67,7 @@ type Rate struct {
 	PerSecond, Burst float64
 }
 
-// Allow counts a request and tells whether it is within all rates, as nginx's limit_req with nodelay. One that is refused counts
+// Allow counts a request and reports whether it is within all rates, as nginx's limit_req with nodelay. One that is refused counts
 // for none. key's Kind is not looked at.
 func (l *Limiter) Allow(key LimitKey, rates ...Rate) bool {
 	s := l.shard(key)
@@ -100,7 +100,7 @@ func (b *bucket) after(now time.Duration, r Rate) float64 {
 	return max(0, b.level-r.PerSecond*(now-b.last).Seconds()+1)
 }
 
-// Acquire counts a request in progress and tells whether there were fewer than limit before; then Release must follow.
+// Acquire counts a request in progress and reports whether there were fewer than limit before; then Release must follow.
 func (l *Limiter) Acquire(key LimitKey, limit int) bool {
 	s := l.shard(key)
 	s.mu.Lock()

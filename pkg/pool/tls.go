@@ -57,7 +57,7 @@ func (e handshakeError) Error() string {
 	return "TLS handshake: " + strings.TrimPrefix(e.error.Error(), "tls: ")
 }
 
-// isAlert tells whether an error is one that the other side of TLS sent.
+// isAlert reports whether an error is one that the other side of TLS sent.
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"

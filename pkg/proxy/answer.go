@@ -194,7 +194,7 @@ func (x *exchange) copyBody() (int64, error) {
 	return x.copyThrough(to, buffer[:], streams || res.ContentLength < 0)
 }
 
-// streams tells whether the client should see the head at once and then every piece: events, gRPC, and any other HTTP/2 stream of
+// streams reports whether the client should see the head at once and then every piece: events, gRPC, and any other HTTP/2 stream of
 // unknown length.
 func (x *exchange) streams() bool {
 	res := x.response

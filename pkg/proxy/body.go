@@ -130,5 +130,5 @@ func (x *exchange) badBody(err error) bool {
 	return x.fail(policy.BadRequest)
 }
 
-// clientLeft tells whether the request's client is known to be gone.
+// clientLeft reports whether the request's client is known to be gone.
 func (x *exchange) clientLeft() bool { return x.r.Context().Err() != nil }

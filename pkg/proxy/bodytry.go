@@ -60,7 +60,7 @@ func (t *bodyTry) readKept(p []byte) (n int, kept bool, err error) {
 	return 0, len(p) == 0, nil
 }
 
-// Arriving tells whether there is something to send already: kept from an earlier try, or since the client does not wait for
+// Arriving reports whether there is something to send already: kept from an earlier try, or since the client does not wait for
 // "100 Continue".
 func (t *bodyTry) Arriving() bool {
 	b := t.body
@@ -114,7 +114,7 @@ func (b *clientBody) keep(p []byte, err error, t *bodyTry) {
 	}
 }
 
-// again tells whether the body can be sent from its beginning. If so, the try before reads no more of it.
+// again reports whether the body can be sent from its beginning. If so, the try before reads no more of it.
 func (b *clientBody) again() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -147,7 +147,7 @@ func (p Page) Render(accept string, h http.Header) []byte {
 	return append(b, "<hr>usher\n"...)
 }
 
-// prefersJSON tells whether JSON stands in Accept, and before HTML if that does too. Weights are not looked at.
+// prefersJSON reports whether JSON stands in Accept, and before HTML if that does too. Weights are not looked at.
 func prefersJSON(accept string) bool {
 	accept = strings.ToLower(accept)
 	json := strings.Index(accept, "application/json")

@@ -135,7 +135,7 @@ func (x *exchange) mayRetry() bool {
 	return retry.Allows(x.r.Method, !unread, after) && x.members.group.MayRetry()
 }
 
-// mayRepeat tells whether the request can be sent once more: as often, and as late, as the policy allows.
+// mayRepeat reports whether the request can be sent once more: as often, and as late, as the policy allows.
 func (x *exchange) mayRepeat() bool {
 	retry := &x.Set.Retry
 	limit := retry.Tries

@@ -10,7 +10,7 @@ import (
 // This file says in gRPC's words what went wrong: clients read grpc-status, and
 // take a stream that is reset for an error of their own.
 
-// isGRPC tells whether a message is one of gRPC.
+// isGRPC reports whether a message is one of gRPC.
 func isGRPC(h http.Header) bool {
 	return strings.HasPrefix(first(h["Content-Type"]), "application/grpc")
 }
@@ -43,7 +43,7 @@ func (x *exchange) callStatus(status int) string {
 	return grpcUnavailable
 }
 
-// overdue tells whether the time that the client gave its call is over. A server
+// overdue reports whether the time that the client gave its call is over. A server
 // that minds it resets the stream, often before the client itself gives up.
 func (x *exchange) overdue() bool {
 	if !isGRPC(x.r.Header) {

@@ -31,7 +31,7 @@ const (
 	kindTCP         = "tcp"
 )
 
-// Passes tells whether any host's TLS is passed through.
+// Passes reports whether any host's TLS is passed through.
 func (p *Proxy) Passes() bool {
 	t := p.tables.Load()
 	return t != nil && t.Passes

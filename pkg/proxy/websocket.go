@@ -29,7 +29,7 @@ func (x *exchange) askExtended(h http.Header) {
 	x.say("Sec-WebSocket-Key", x.key)
 }
 
-// acceptsKey tells whether the endpoint has proved that it has read our key.
+// acceptsKey reports whether the endpoint has proved that it has read our key.
 func (x *exchange) acceptsKey() bool {
 	sum := sha1.Sum([]byte(x.key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // see above
 	return x.key != "" && first(x.response.Header[acceptField]) == base64.StdEncoding.EncodeToString(sum[:])

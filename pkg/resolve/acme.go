@@ -13,7 +13,7 @@ import (
 // tlsACME is the annotation that asks any ACME client for certificates.
 const tlsACME = "kubernetes.io/tls-acme"
 
-// wantsACME tells whether an Ingress asks for certificates: usher.dev/acme decides, and tls-acme where that is not written.
+// wantsACME reports whether an Ingress asks for certificates: usher.dev/acme decides, and tls-acme where that is not written.
 func (r *Resolver) wantsACME(in *ingress) bool {
 	return r.options.ACME && r.asksACME(in)
 }
@@ -107,7 +107,7 @@ func (r *Resolver) reportUnordered(name string, n *tlsName, owner *ingress) {
 	}
 }
 
-// isWritten tells whether the Secret of a claim is one that Usher wrote for an Ingress that asks for certificates. It is served, and
+// isWritten reports whether the Secret of a claim is one that Usher wrote for an Ingress that asks for certificates. It is served, and
 // goes on being renewed. Nobody gains anything by claiming so: the Secret and the Ingress are in one namespace.
 func (r *Resolver) isWritten(c tlsClaim) bool {
 	if !c.entry.named || !r.wantsACME(c.ingress) {

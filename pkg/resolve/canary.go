@@ -12,10 +12,10 @@ import (
 // and reaches every path that uses it; here it does not. One canary for each Route, the oldest, and from the namespace of the primary
 // Ingress only: otherwise anybody could take a share of anybody's traffic.
 
-// isCanary tells whether the Ingress only lends its backends to another.
+// isCanary reports whether the Ingress only lends its backends to another.
 func (in *ingress) isCanary() bool { return in.policy != nil && in.policy.Canary.On }
 
-// isCanaryAtRest tells whether somebody wrote canary: "false", as Flagger does to its copy of an Ingress between two rollouts. It is an
+// isCanaryAtRest reports whether somebody wrote canary: "false", as Flagger does to its copy of an Ingress between two rollouts. It is an
 // ordinary Ingress then, which is meant to lose its paths to the older primary.
 func (in *ingress) isCanaryAtRest() bool { return !in.isCanary() && in.policy.Wrote("canary") }
 

@@ -101,7 +101,7 @@ type versioned interface {
 	metav1.Object
 }
 
-// sameVersion tells whether two objects are one version of one object. Without a version only the very same pointer counts.
+// sameVersion reports whether two objects are one version of one object. Without a version only the very same pointer counts.
 func sameVersion[T versioned](a, b T) bool {
 	return a == b || a.GetUID() == b.GetUID() && a.GetResourceVersion() != "" && a.GetResourceVersion() == b.GetResourceVersion()
 }

@@ -98,7 +98,7 @@ func digits(s string) int {
 	return n
 }
 
-// inIndex tells whether position i of a field stands inside an index: "[1|2]".
+// inIndex reports whether position i of a field stands inside an index: "[1|2]".
 func inIndex(s string, i int) bool {
 	for i > 0 && s[i-1] >= '0' && s[i-1] <= '9' {
 		i--

@@ -78,7 +78,7 @@ func isLocalName(name string) bool {
 	return name == "localhost" || strings.HasSuffix(name, ".localhost") || name == "localhost.localdomain"
 }
 
-// isServerName tells whether a name is the API server's inside a cluster, with or without the cluster's domain.
+// isServerName reports whether a name is the API server's inside a cluster, with or without the cluster's domain.
 func isServerName(name string) bool {
 	for _, server := range []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc"} {
 		if name == server {
@@ -88,7 +88,7 @@ func isServerName(name string) bool {
 	return strings.HasPrefix(name, "kubernetes.default.svc.")
 }
 
-// isNumeric tells whether the last label is a number, as in "127.1" or "0x7f000001": no such name exists in DNS, and resolvers of the
+// isNumeric reports whether the last label is a number, as in "127.1" or "0x7f000001": no such name exists in DNS, and resolvers of the
 // C library read it as an address.
 func isNumeric(name string) bool {
 	last := name[strings.LastIndexByte(name, '.')+1:]

@@ -82,7 +82,7 @@ func (in *ingress) guardNames() []object.Key {
 	return keys
 }
 
-// isGuarded tells whether an Ingress has any of the two.
+// isGuarded reports whether an Ingress has any of the two.
 func (in *ingress) isGuarded() bool {
 	return in.policy != nil && (in.policy.ClientCert.Wanted() || in.policy.UpstreamTLS.Wanted())
 }

@@ -27,7 +27,7 @@ func (m *merging) handshake(claims []claim) {
 	}
 }
 
-// writesTLS tells whether an Ingress has annotations that change what its class says.
+// writesTLS reports whether an Ingress has annotations that change what its class says.
 func writesTLS(c claim) bool { return c.verdict.base != nil && c.policy.TLS != c.verdict.base.TLS }
 
 func (m *merging) handshakeConflict(loser, winner claim) {

@@ -75,7 +75,7 @@ func (r *Resolver) resolveIngresses(changed *changes) {
 	}
 }
 
-// sameDeclaration tells whether two versions of an Ingress differ only in what Usher does not read, such as their status.
+// sameDeclaration reports whether two versions of an Ingress differ only in what Usher does not read, such as their status.
 // The API server counts up the generation whenever the spec changes.
 func sameDeclaration(a, b *networkingv1.Ingress) bool {
 	return a == b || a.UID == b.UID && a.Generation != 0 && a.Generation == b.Generation &&

@@ -12,7 +12,7 @@ type Client struct {
 	Now   time.Time            // zero leaves periods of validity unjudged
 }
 
-// Choose picks the certificate that answers a handshake for a server name (lower case, no trailing dot), and tells whether it is one for
+// Choose picks the certificate that answers a handshake for a server name (lower case, no trailing dot), and reports whether it is one for
 // this name rather than the default. It is nil when there is neither; package certs says in which order and why.
 func (s *Certificates) Choose(name string, c Client) (chosen *Certificate, named bool) {
 	if s == nil {
@@ -36,7 +36,7 @@ func (s *Certificates) forName(name string, c Client) *Certificate {
 	return best
 }
 
-// best picks one of several certificates for the same name, or nil, and tells whether it is fit: valid today and verifiable by this client.
+// best picks one of several certificates for the same name, or nil, and reports whether it is fit: valid today and verifiable by this client.
 func (c *Client) best(candidates []*Certificate) (*Certificate, bool) {
 	if len(candidates) == 1 { // the usual case; a client that does not support it has no better choice
 		return candidates[0], c.valid(candidates[0])

@@ -21,7 +21,7 @@ type ClientAuth struct {
 	Origin policy.Origin // the annotation that asks for it
 }
 
-// Asks tells whether handshakes are to ask for a certificate.
+// Asks reports whether handshakes are to ask for a certificate.
 func (a *ClientAuth) Asks() bool {
 	return a != nil && a.Broken == "" && a.Policy.Verify != policy.VerifyOff
 }

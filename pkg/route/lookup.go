@@ -152,7 +152,7 @@ func (p *Paths) Find(path string) *Route {
 	return nil
 }
 
-// covers tells whether a path is the prefix or goes on below it.
+// covers reports whether a path is the prefix or goes on below it.
 func (p *prefix) covers(path string) bool {
 	n := len(p.path)
 	return len(path) >= n && path[:n] == p.path && (len(path) == n || path[n] == '/')

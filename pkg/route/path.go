@@ -24,7 +24,7 @@ func Normalize(path string) (string, error) {
 	return normalize(path)
 }
 
-// isNormal tells whether normalize would return path as it is. Elements that merely begin with a dot, such as ".well-known", are normal.
+// isNormal reports whether normalize would return path as it is. Elements that merely begin with a dot, such as ".well-known", are normal.
 func isNormal(path string) bool {
 	for i := 0; i < len(path); i++ {
 		switch path[i] {
@@ -39,7 +39,7 @@ func isNormal(path string) bool {
 	return true
 }
 
-// startsNormal tells whether the element that rest begins with is neither empty, unless it is the last, nor "." nor "..".
+// startsNormal reports whether the element that rest begins with is neither empty, unless it is the last, nor "." nor "..".
 func startsNormal(rest string) bool {
 	if rest == "" || rest[0] != '/' && rest[0] != '.' {
 		return true

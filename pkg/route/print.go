@@ -167,7 +167,7 @@ func (p *printer) describe(s *policy.Set) string {
 	return b.String()
 }
 
-// isGlobal tells whether a setting is the controller's own.
+// isGlobal reports whether a setting is the controller's own.
 func (p *printer) isGlobal(s policy.Setting) bool {
 	if p.global == nil && p.table.Policy != nil {
 		p.global = p.table.Policy.Settings()

@@ -38,7 +38,7 @@ type Table struct {
 
 	// TCP are the ports whose connections are passed on as they are, in order.
 	TCP []TCPService
-	// Passes tells whether any host has Passthrough.
+	// Passes reports whether any host has Passthrough.
 	Passes bool
 
 	// ECH are the keys of Encrypted Client Hello.
@@ -98,7 +98,7 @@ const (
 // Host is one virtual host: an exact name, a wildcard ("*.example.com", one label), or "" for host-less rules.
 type Host struct {
 	Name string
-	// TLS tells whether an Ingress's TLS section names this host; plain HTTP is then redirected.
+	// TLS reports whether an Ingress's TLS section names this host; plain HTTP is then redirected.
 	TLS bool
 	// Handshake is what a handshake for this host may agree on; nil is what the controller's settings say.
 	Handshake *policy.TLS
@@ -222,7 +222,7 @@ func (e *Endpoint) Identity() string {
 	return e.Address()
 }
 
-// hasOrdinal tells whether a Pod's name ends like those of a StatefulSet, "-0" to "-9999". Those of ReplicaSets and DaemonSets end in
+// hasOrdinal reports whether a Pod's name ends like those of a StatefulSet, "-0" to "-9999". Those of ReplicaSets and DaemonSets end in
 // five characters, so that they are never taken for one.
 func hasOrdinal(pod string) bool {
 	i := len(pod)

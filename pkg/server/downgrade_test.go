@@ -33,7 +33,7 @@ type witness struct {
 	transport                   *http1.Transport
 }
 
-// rests tells whether all is over that has begun.
+// rests reports whether all is over that has begun.
 func (w *witness) rests() bool {
 	w.transport.CloseIdleConnections() // one on which nothing was sent is kept
 	return w.taken.Load() == w.done.Load() && w.dialed.Load() == w.served.Load()

@@ -23,7 +23,7 @@ func (s *Server) Farewell() {
 	s.clear2.Shutdown()
 }
 
-// Drain ends the server with manners: it stops accepting, closes idle connections, and waits for requests in flight and upgraded
+// Drain is the graceful shutdown: it stops accepting, closes idle connections, and waits for requests in flight and upgraded
 // connections. When ctx ends first it cuts what is left and returns an error that says how many those were.
 func (s *Server) Drain(ctx context.Context) error {
 	s.plain.Farewell() // what is answered from now on is the last on its connection, not idle afterwards

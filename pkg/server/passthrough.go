@@ -16,7 +16,7 @@ import (
 // ClientHello. Where any is taken over, that message is looked at and left in the socket (see peek), so whoever gets the connection
 // reads it from its first byte.
 type Passthrough interface {
-	// Passes tells whether any name is taken over now; without one no connection is looked at.
+	// Passes reports whether any name is taken over now; without one no connection is looked at.
 	Passes() bool
 	// Pass serves a connection for a server name to its end, or returns false without having touched it.
 	Pass(conn net.Conn, serverName string) bool

@@ -149,7 +149,7 @@ func proxyLineLength(seen []byte) (int, error) {
 	return 0, nil
 }
 
-// startsAs tells whether seen begins as signature does, as far as it goes.
+// startsAs reports whether seen begins as signature does, as far as it goes.
 func startsAs(seen, signature []byte) bool {
 	n := min(len(seen), len(signature))
 	return bytes.Equal(seen[:n], signature[:n])

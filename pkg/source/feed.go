@@ -207,7 +207,7 @@ func (f *feed) Transformer() cache.TransformFunc {
 // UpdateResourceVersion hears of every event and bookmark.
 func (f *feed) UpdateResourceVersion(string) { f.cluster.contact.Store(time.Now().UnixNano()) }
 
-// takes tells whether an object is the one that was asked for. An API server sends no other; a fake one may.
+// takes reports whether an object is the one that was asked for. An API server sends no other; a fake one may.
 func (f *feed) takes(o metav1.Object) bool {
 	switch {
 	case f.name == "":

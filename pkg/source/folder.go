@@ -23,7 +23,7 @@ type folder struct {
 	unread   []string // files and folders that are there and could not be looked at
 }
 
-// hides tells whether a file that was not found may be there all the same.
+// hides reports whether a file that was not found may be there all the same.
 func (f *folder) hides(file string) bool {
 	return slices.ContainsFunc(f.unread, func(name string) bool { return file == name || strings.HasPrefix(file, name+"/") })
 }

@@ -116,7 +116,7 @@ func (c *Cluster) Changed() <-chan struct{} { return c.store.changed }
 // Snapshot is what the API server holds, as far as it was read; false until every kind was read once.
 func (c *Cluster) Snapshot() (*object.Snapshot, bool) { return c.store.snapshot() }
 
-// Connected tells whether the last list or watch of every kind succeeded.
+// Connected reports whether the last list or watch of every kind succeeded.
 func (c *Cluster) Connected() bool { return c.health.connected() }
 
 // Missing names what keeps the first Snapshot from being full, with the error met; nothing afterwards.

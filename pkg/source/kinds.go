@@ -76,7 +76,7 @@ func (c *Cluster) always() []object.Change {
 	return all
 }
 
-// covered tells whether a feed of all objects of the kind reads this one anyway.
+// covered reports whether a feed of all objects of the kind reads this one anyway.
 func (c *Cluster) covered(r object.Change) bool {
 	switch r.Kind {
 	case object.Secret:

@@ -20,7 +20,7 @@ func newNamespaces(selector labels.Selector) namespaces {
 	return namespaces{selector: selector, matching: map[string]bool{}, ingresses: map[object.Key]*networkingv1.Ingress{}}
 }
 
-// admit tells whether an Ingress is to be used now.
+// admit reports whether an Ingress is to be used now.
 func (n *namespaces) admit(o *networkingv1.Ingress) bool {
 	if n.selector == nil {
 		return true

@@ -48,7 +48,7 @@ type store struct {
 type collection interface {
 	put(o metav1.Object, note func(object.Key, any))
 	remove(k object.Key, note func(object.Key, any))
-	// get is the value now, nil if there is none; same tells whether two such values differ in nothing that matters.
+	// get is the value now, nil if there is none; same reports whether two such values differ in nothing that matters.
 	get(k object.Key) any
 	same(a, b any) bool
 	keys() []object.Key // of objects, as remove takes them

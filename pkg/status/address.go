@@ -67,7 +67,7 @@ func sorted(addresses []networkingv1.IngressLoadBalancerIngress) []networkingv1.
 	})
 }
 
-// same tells whether two lists name the same addresses, in whatever order.
+// same reports whether two lists name the same addresses, in whatever order.
 func same(a, b []networkingv1.IngressLoadBalancerIngress) bool {
 	return equality.Semantic.DeepEqual(sorted(a), sorted(b))
 }

@@ -124,7 +124,7 @@ func (w *Writer) Publish(t *route.Table) {
 	}
 }
 
-// Leader tells whether this replica writes now.
+// Leader reports whether this replica writes now.
 func (w *Writer) Leader() bool { return w.leader.Load() }
 
 // Run takes part in the election and writes while it leads, until ctx ends. When it returns, nothing is written any more and the

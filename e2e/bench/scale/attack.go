@@ -159,7 +159,7 @@ func (b *bench) underAttack(ctx context.Context, i int, dir string, begin, end f
 	return before, during, 0, ctx.Err()
 }
 
-// pauseOr waits, and tells whether the attack goes on.
+// pauseOr waits, and reports whether the attack goes on.
 func pauseOr(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
