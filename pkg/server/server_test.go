@@ -373,8 +373,10 @@ func TestRedirector(t *testing.T) {
 	if resp, _ := get(t, client(t), "http://"+s.http); resp.StatusCode != http.StatusNoContent {
 		t.Errorf("status %d from the handler's, want 204", resp.StatusCode)
 	}
+	s.mu.Lock()
 	close(s.stopping)
 	s.stopped = true
+	s.mu.Unlock()
 	if resp, _ := get(t, client(t), "http://"+at); resp.StatusCode != http.StatusTeapot {
 		t.Errorf("status %d during a drain, want 418", resp.StatusCode)
 	}
