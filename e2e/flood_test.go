@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,11 +26,7 @@ func TestStalledReaderOfTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	n := replicas.Add(1)
-	u := &usher{t: t, name: fmt.Sprintf("usher-%d", n), address: replicaAddress(n), admin: fmt.Sprintf("http://127.0.0.1:%d", 20000+n)}
-	u.client = u.newClient(nil)
-	cmd := usherCommand(append(append([]string{"serve"}, s.flags()...), "--bind-address", u.address, "--http-port", "80", "--https-port", "443",
-		"--admin-port", strconv.Itoa(int(20000+n)), "--shutdown-grace-period", "2", "--access-log=false")...)
+	u, cmd := s.command("--shutdown-grace-period", "2", "--access-log=false")
 	cmd.Stdout, cmd.Stderr = io.Discard, writer
 	s.mistakes(20_000) // before the start, so that they are logged at once
 	if err := cmd.Start(); err != nil {

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -167,11 +166,7 @@ func TestStalledReaderOfTheAccessLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reader.Close()
-	n := replicas.Add(1)
-	u := &usher{t: t, name: fmt.Sprintf("usher-%d", n), address: replicaAddress(n), admin: fmt.Sprintf("http://127.0.0.1:%d", 20000+n)}
-	u.client = u.newClient(nil)
-	cmd := usherCommand(append(append([]string{"serve"}, s.flags()...), "--bind-address", u.address, "--http-port", "80", "--https-port", "443",
-		"--admin-port", strconv.Itoa(int(20000+n)), "--shutdown-grace-period", "2")...)
+	u, cmd := s.command("--shutdown-grace-period", "2")
 	cmd.Stdout, cmd.Stderr = writer, io.Discard
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

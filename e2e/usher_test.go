@@ -59,17 +59,20 @@ func (s *scene) start(flags ...string) *usher {
 	return u
 }
 
-// launch is start without waiting.
-func (s *scene) launch(flags ...string) *usher {
-	s.t.Helper()
+// command is a replica whose program the test starts, and ends, itself.
+func (s *scene) command(flags ...string) (*usher, *exec.Cmd) {
 	n := replicas.Add(1)
 	u := &usher{t: s.t, name: fmt.Sprintf("usher-%d", n), address: replicaAddress(n), admin: fmt.Sprintf("http://127.0.0.1:%d", 20000+n)}
 	u.client = u.newClient(nil)
-	flags = append([]string{
-		"--bind-address", u.address, "--http-port", "80", "--https-port", "443",
-		"--admin-port", strconv.Itoa(int(20000 + n)), "--shutdown-delay", "0",
-	}, flags...)
-	cmd := usherCommand(append(append([]string{"serve"}, s.flags()...), flags...)...)
+	return u, usherCommand(slices.Concat([]string{"serve"}, s.flags(), []string{
+		"--bind-address", u.address, "--http-port", "80", "--https-port", "443", "--admin-port", strconv.Itoa(int(20000 + n)),
+	}, flags)...)
+}
+
+// launch is start without waiting.
+func (s *scene) launch(flags ...string) *usher {
+	s.t.Helper()
+	u, cmd := s.command(append([]string{"--shutdown-delay", "0"}, flags...)...)
 	cmd.Env = append(cmd.Env, "POD_NAMESPACE="+s.system, "POD_NAME="+u.name)
 	var err error
 	if u.process, err = cluster.StartProcess(s.logs, u.name, cmd); err != nil {
